@@ -1,0 +1,1 @@
+"""Honest models and audits of resistance to chemotherapy and radiotherapy in cell lines."""

@@ -1,0 +1,1 @@
+"""Where tables come from: the registry, its files, one reader module a publisher, the simulated study."""
