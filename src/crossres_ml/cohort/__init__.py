@@ -1,0 +1,1 @@
+"""Feature blocks and response labels joined into one frozen object, the Cohort."""

@@ -1,0 +1,136 @@
+"""Tables of the publishers -> the Cohort."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Literal
+
+import pandas as pd
+
+from crossres_ml.cohort.blocks import Context, build_blocks
+from crossres_ml.cohort.cohort import RESPONSES, Cohort
+from crossres_ml.cohort.labels import panel_response
+from crossres_ml.config import Panels
+from crossres_ml.errors import CohortError, preview
+from crossres_ml.identity.aliases import Aliases, build_aliases
+from crossres_ml.identity.relatives import assign_groups, find_relatives
+
+log = logging.getLogger(__name__)
+NEEDED = ("depmap_models", "radiation", "ctrp_auc")
+
+
+def _attach_names(context: Context, table: str) -> pd.DataFrame:
+    """Give a long response table a ``model_id`` resolved from its ``cell_line``."""
+    rows = context.tables[table]
+    names = pd.Series(rows.cell_line.unique())
+    ids = pd.Series(context.resolve(table, names).to_numpy(), index=names)
+    return rows.assign(model_id=rows.cell_line.map(ids))
+
+
+def _attach_any_id(context: Context) -> pd.DataFrame:
+    """GDSC tables name lines in four ways: the most exact identifier that resolves decides."""
+    rows = context.tables["gdsc_response"]
+    cosmic = pd.to_numeric(rows.cosmic_id, errors="coerce").astype("Int64").astype("string")
+    found = rows.model_id.astype("string")
+    found = found.fillna(rows.sanger_model_id.astype("string").map(context.aliases.sanger))
+    found = found.fillna(cosmic.map(context.aliases.cosmic))
+    open_ = pd.Series(rows.cell_line[found.isna()].dropna().unique())
+    if len(open_):
+        ids = pd.Series(context.resolve("gdsc_response", open_).to_numpy(), index=open_)
+        found = found.fillna(rows.cell_line.map(ids).astype("string"))
+    return rows.assign(model_id=found).dropna(subset="model_id")
+
+
+def _responses(context: Context, panels: Panels) -> pd.DataFrame:
+    radiation = _attach_names(context, "radiation").dropna(subset="model_id").set_index("model_id")
+    chemo = _attach_names(context, "ctrp_auc").dropna(subset="model_id")
+    out = pd.DataFrame({"radiation": radiation.auc, "sf2": radiation.sf2})
+    out = out.join(panel_response(chemo, panels.chemotherapy).rename("chemotherapy"), how="outer")
+    if "gdsc_response" in context.tables:
+        platinum = panel_response(_attach_any_id(context), panels.platinum)
+        out = out.join(platinum.rename("platinum"), how="left")
+    else:
+        out["platinum"] = float("nan")
+    return out[list(RESPONSES)].astype(float).sort_index()
+
+
+def _lines(tables: Mapping[str, pd.DataFrame], aliases: Aliases, model_ids: pd.Index) -> pd.DataFrame:
+    models = tables["depmap_models"].set_index("model_id").reindex(model_ids)
+    relatives = find_relatives(tables["depmap_models"], tables.get("mutation_any"), aliases, model_ids)
+    return pd.DataFrame(
+        {
+            "cell_line": models.cell_line_name.fillna(pd.Series(model_ids, model_ids)),
+            "lineage": models.lineage.fillna("Unknown"),
+            "subtype": models.subtype.fillna("Unknown"),
+            "group": assign_groups(model_ids, relatives),
+        },
+        index=pd.Index(model_ids, name="model_id"),
+    ).astype(str)
+
+
+def build_cohort(
+    tables: Mapping[str, pd.DataFrame],
+    panels: Panels,
+    *,
+    kind: Literal["real", "simulated"],
+    sources: Mapping[str, str],
+    overrides: pd.DataFrame | None = None,
+) -> Cohort:
+    """Join the publishers' tables by DepMap id.
+
+    Parameters
+    ----------
+    tables : mapping of str to pandas.DataFrame
+        Tables by name; ``depmap_models``, ``radiation`` and ``ctrp_auc`` are needed.
+    panels : Panels
+        Drug panels of the responses.
+    kind : {'real', 'simulated'}
+        Marks the result.
+    sources : mapping of str to str
+        Source id -> sha256.
+    overrides : pandas.DataFrame, optional
+        Hand-made identity decisions; by default the committed table.
+
+    Returns
+    -------
+    Cohort
+        Lines with a radiation or a chemotherapy response.
+
+    Raises
+    ------
+    CohortError
+        If a needed table is missing or no line has both responses.
+    """
+    if missing := [t for t in NEEDED if t not in tables]:
+        raise CohortError(f"tables are missing: {preview(missing)}", do="crossres data fetch")
+    aliases = build_aliases(tables, overrides)
+    context = Context(tables, aliases, pd.DataFrame())
+    responses = _responses(context, panels)
+    both = responses.radiation.notna() & responses.chemotherapy.notna()
+    if not both.any():
+        raise CohortError(
+            f"no line has both responses ({responses.radiation.notna().sum()} with radiation, "
+            f"{responses.chemotherapy.notna().sum()} with chemotherapy)",
+            where="tables radiation and ctrp_auc",
+            do="check their cell_line columns: the two tables must name the same lines",
+        )
+    context.lines = _lines(tables, aliases, responses.index)
+    blocks, features = build_blocks(context)
+    empty = pd.DataFrame(columns=["table", "alias", "reason"])
+    unresolved = pd.concat(context.unresolved, ignore_index=True) if context.unresolved else empty
+    log.info(
+        "cohort: %d lines, %d with radiation, %d with chemotherapy, %d with both, %d groups",
+        len(responses), responses.radiation.notna().sum(), responses.chemotherapy.notna().sum(),
+        both.sum(), context.lines.group.nunique(),
+    )  # fmt: skip
+    return Cohort(
+        kind=kind,
+        lines=context.lines,
+        blocks=blocks,
+        features=features,
+        responses=responses,
+        sources=sources,
+        unresolved=unresolved.sort_values(["table", "alias"], ignore_index=True),
+        dropped=pd.DataFrame(context.dropped, columns=["what", "count", "reason"]),
+    )

@@ -1,0 +1,1 @@
+"""Every name and identifier of a cell line resolved to one DepMap id, and relatives to one group."""
