@@ -186,7 +186,9 @@ def _try_once(source: Source, folder: Path) -> tuple[Path, str]:
         handle, name = tempfile.mkstemp(prefix=f".{source.file}.", suffix=".part", dir=folder)
         os.close(handle)
         part = Path(name)
-        pooch.HTTPDownloader(timeout=CONNECT_READ_SECONDS)(source.url, str(part), None)
+        # stream=False: pooch does not close a streamed answer that fails, and the files are small
+        fetch = pooch.HTTPDownloader(timeout=CONNECT_READ_SECONDS, stream=False)
+        fetch(source.url, str(part), None)
         sha256, problem = difference(source, part)
         if problem:
             raise SourceError(f"wrong content: {problem}", where=where)
