@@ -1,0 +1,192 @@
+"""Files that the program writes: atomically, with hashes, so that a stage knows whether it is current."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from crossres_ml.errors import CrossresError
+
+MANIFEST = "manifest.json"
+_PACKAGES = ("lightgbm", "numpy", "pandas", "scikit-learn", "scipy", "shap", "skops")
+
+
+@contextmanager
+def atomic(path: Path) -> Iterator[Path]:
+    """Write to a temporary file beside ``path`` and move it there when all went well.
+
+    Parameters
+    ----------
+    path : Path
+        Final place; its folder is made.
+
+    Yields
+    ------
+    Path
+        Where to write.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=path.suffix, dir=path.parent)
+    os.close(handle)
+    part = Path(name)
+    try:
+        yield part
+        part.chmod(0o644)
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON with sorted keys; NaN is refused, for no reader agrees on it."""
+    with atomic(path) as part:
+        part.write_text(json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def write_table(path: Path, table: pd.DataFrame) -> None:
+    """Write a table as .csv or .parquet, by its suffix."""
+    with atomic(path) as part:
+        if path.suffix == ".csv":
+            table.to_csv(part, float_format="%.10g", lineterminator="\n")
+        else:
+            table.to_parquet(part)
+
+
+def sha256(path: Path) -> str:
+    """Hex sha256 of a file."""
+    with path.open("rb") as f:
+        return hashlib.file_digest(f, "sha256").hexdigest()
+
+
+def code_digest() -> str:
+    """Hex sha256 over the package's source: other code, other result."""
+    h = hashlib.sha256()
+    root = Path(__file__).resolve().parent
+    for path in sorted(root.rglob("*.py")):
+        h.update(str(path.relative_to(root)).encode() + b"\0" + path.read_bytes())
+    return h.hexdigest()
+
+
+def versions() -> dict[str, str]:
+    """Versions of this package and of the libraries that decide numbers."""
+    return {p: version(p) for p in ("crossres-ml", *_PACKAGES)}
+
+
+def run_key(**parts: Any) -> str:
+    """Hash of everything that decides a result.
+
+    Parameters
+    ----------
+    **parts
+        JSON-able values.
+
+    Returns
+    -------
+    str
+        Hex sha256, including code and library versions.
+    """
+    text = json.dumps({**parts, "code": code_digest(), "versions": versions()}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def write_manifest(folder: Path, key: str) -> None:
+    """Seal a folder: the key of its inputs and the hash of each file."""
+    files = {str(p.relative_to(folder)): sha256(p) for p in _files(folder)}
+    write_json(folder / MANIFEST, {"key": key, "files": files})
+
+
+def is_current(folder: Path, key: str) -> bool:
+    """Whether a folder was made from these inputs and no file of it was lost or altered."""
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        files = manifest["files"]
+        return bool(manifest["key"] == key) and all(sha256(folder / f) == h for f, h in files.items())
+    except (OSError, ValueError, KeyError):
+        return False
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(
+        p
+        for p in folder.rglob("*")
+        if p.is_file() and p.name != MANIFEST or p.parent != folder and p.is_file()
+    )
+
+
+def publish(work: Path, final: Path) -> None:
+    """Move a finished folder to its final place, replacing the previous one.
+
+    Parameters
+    ----------
+    work : Path
+        Finished folder on the same file system.
+    final : Path
+        Its place.
+
+    Raises
+    ------
+    CrossresError
+        If the place is taken by something that this program did not make.
+    """
+    if final.exists() and not (final / MANIFEST).is_file() and any(final.iterdir()):
+        raise CrossresError(
+            "is not a folder of results and is not empty",
+            where=str(final),
+            do="name another folder with --output",
+        )
+    old = final.with_name(f".{final.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if final.exists():
+        os.replace(final, old)
+    os.replace(work, final)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+@dataclass(frozen=True)
+class FoldStore:
+    """Finished folds of one run key.
+
+    Attributes
+    ----------
+    folder : Path
+        Holds two parquet files a fold; the second is written last and marks the fold as done.
+    """
+
+    folder: Path
+
+    def _paths(self, name: str) -> tuple[Path, Path]:
+        return self.folder / f"{name}.shap.parquet", self.folder / f"{name}.parquet"
+
+    def has(self, name: str) -> bool:
+        """Whether the fold is finished."""
+        return all(p.is_file() for p in self._paths(name))
+
+    def save(self, name: str, result: tuple[pd.DataFrame, pd.DataFrame]) -> None:
+        """Keep a finished fold: predictions and contributions."""
+        contributions, predictions = self._paths(name)
+        write_table(contributions, result[1])
+        write_table(predictions, result[0])
+
+    def load(self, name: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """Read a finished fold back."""
+        contributions, predictions = self._paths(name)
+        return pd.read_parquet(predictions), pd.read_parquet(contributions)
+
+
+@contextmanager
+def timed(stages: dict[str, float], name: str, clock: Callable[[], float]) -> Iterator[None]:
+    """Add the seconds that a block takes to ``stages[name]``."""
+    start = clock()
+    yield
+    stages[name] = stages.get(name, 0.0) + clock() - start

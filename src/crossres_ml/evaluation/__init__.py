@@ -1,0 +1,1 @@
+"""Held-out scores -> skill, with group-bootstrap intervals and paired differences."""

@@ -1,0 +1,1 @@
+"""Models of resistance, baselines first, all through one interface; and the bundle that keeps one."""

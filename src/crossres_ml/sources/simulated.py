@@ -1,0 +1,211 @@
+"""A simulated study: the publishers' tables made by code, with known truth.
+
+It has the shape of the real data (lineages, relatives, correlated genes, panels that cover
+different lines, values missing by block) and goes through the same identity and cohort code.
+Planted: drivers of both responses, of one only, a twin of a driver that does nothing itself, and
+confounded genes that follow lineage alone. The four genes that the review names carry their real
+names so that every table has its rows; what is said of them here is no biology.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from crossres_ml.config import Panels
+
+LINEAGES = ("Lung", "Bowel", "Skin", "Breast", "CNS/Brain", "Ovary", "Pancreas", "Kidney", "Bone", "Liver")
+BLOOD = "Lymphoid"
+_BLOOD_SHARE = 0.2
+_RELATED_SHARE = 0.05
+_FACTORS = 15
+_WIDE_GENES, _NARROW_GENES, _MUTATED, _PROTEINS, _COPIES = 1500, 500, 250, 120, 150
+_MIXED_SEED = 0x5EED
+
+
+@dataclass(frozen=True)
+class SimulatedStudy:
+    """Simulated tables and what was planted.
+
+    Attributes
+    ----------
+    tables : dict of str to pandas.DataFrame
+        As the readers of the real files give them.
+    truth : pandas.DataFrame
+        Index ``feature`` (``block:name``): role, and the standardised effect on ``radiation`` and
+        ``chemotherapy`` (positive = resistance).
+    """
+
+    tables: dict[str, pd.DataFrame]
+    truth: pd.DataFrame
+
+
+def _people(rng: np.random.Generator, n: int) -> pd.DataFrame:
+    weights = np.linspace(2, 1, len(LINEAGES))
+    lineage = rng.choice(LINEAGES, n, p=weights / weights.sum()).astype(object)
+    lineage[rng.random(n) < _BLOOD_SHARE] = BLOOD
+    patient = np.arange(n)
+    copies = np.flatnonzero(rng.random(n) < _RELATED_SHARE)
+    copies = copies[copies > 0]
+    patient[copies] = copies - 1
+    lineage[copies] = lineage[copies - 1]
+    ids = [f"ACH-9{i:05d}" for i in range(n)]
+    return pd.DataFrame(
+        {
+            "model_id": ids,
+            "patient_id": [f"PT-sim{p:05d}" for p in patient],
+            "cell_line_name": [f"SIM-{i:05d}" for i in range(n)],
+            "stripped_name": [f"SIM{i:05d}" for i in range(n)],
+            "ccle_name": [f"SIM{i:05d}_SIMULATED" for i in range(n)],
+            "lineage": lineage.astype(str),
+            "subtype": "Simulated",
+            "cosmic_id": np.arange(n) + 9_000_000,
+            "sanger_model_id": [f"SIDM9{i:05d}" for i in range(n)],
+        }
+    )
+
+
+def _profiles(rng: np.random.Generator, people: pd.DataFrame, k: int) -> np.ndarray:
+    """Make standard normal features: shared factors, lineage shifts, own noise; relatives alike."""
+    n = len(people)
+    codes = pd.Categorical(people.lineage).codes
+    factors = rng.normal(size=(n, _FACTORS))
+    shift = rng.normal(size=(codes.max() + 1, k)) * rng.uniform(0, 0.8, k)
+    loads = rng.normal(size=(_FACTORS, k)) * (rng.random((_FACTORS, k)) < 0.15)
+    x = shift[codes] + factors @ loads * 0.6 + rng.normal(size=(n, k))
+    related = np.flatnonzero(people.patient_id.duplicated().to_numpy())
+    x[related] = 0.9 * x[related - 1] + 0.3 * x[related]
+    return np.asarray((x - x.mean(0)) / x.std(0))
+
+
+def _plant(truth: dict[str, tuple[str, float, float]], values: dict[str, np.ndarray]) -> np.ndarray:
+    out = np.zeros((len(next(iter(values.values()))), 2))
+    for feature, (_, radiation, chemotherapy) in truth.items():
+        x = values[feature]
+        out += np.outer((x - x.mean()) / x.std(), [radiation, chemotherapy])
+    return out
+
+
+def _wide(values: np.ndarray, index: pd.Series, columns: list[str], name: str) -> pd.DataFrame:
+    return pd.DataFrame(values.astype(np.float32), index=pd.Index(index, name=name), columns=columns)
+
+
+def _truth(genes: list[str], mutated: list[str]) -> dict[str, tuple[str, float, float]]:
+    return {
+        f"rna:{genes[0]}": ("driver of both", 0.30, 0.30),
+        f"rna:{genes[1]}": ("driver of both", -0.25, -0.25),
+        f"rna:{genes[2]}": ("driver of radiation", 0.35, 0.0),
+        f"rna:{genes[3]}": ("driver of chemotherapy", 0.0, -0.40),
+        f"rna:{genes[4]}": ("twin of a driver", 0.0, 0.0),
+        f"rna:{genes[5]}": ("confounded with lineage", 0.0, 0.0),
+        f"rna:{genes[6]}": ("confounded with lineage", 0.0, 0.0),
+        "driver:TP53": ("driver of both", 0.20, 0.20),
+        f"mutation:{mutated[1]}": ("driver of radiation", 0.20, 0.0),
+        "rna:RAD51": ("none", 0.0, 0.0),
+        "rna:ERCC1": ("none", 0.0, 0.0),
+        "rna:BIRC5": ("none", 0.0, 0.0),
+    }
+
+
+def _responses(rng: np.random.Generator, people: pd.DataFrame, planted: np.ndarray) -> np.ndarray:
+    """Latent resistance to radiation and chemotherapy, standardised."""
+    codes = pd.Categorical(people.lineage).codes
+    lineage = rng.normal(size=(codes.max() + 1, 2)) @ np.array([[0.35, 0.15], [0.0, 0.3]])
+    shared = rng.normal(size=(len(people), 1)) * 0.35
+    y = planted + lineage[codes] + shared + rng.normal(size=(len(people), 2)) * 0.55
+    y[people.lineage == BLOOD, 1] -= 1.0
+    return np.asarray((y - y.mean(0)) / y.std(0))
+
+
+def _drug_tables(
+    rng: np.random.Generator, people: pd.DataFrame, y: np.ndarray, panels: Panels
+) -> dict[str, pd.DataFrame]:
+    n = len(people)
+    rows = []
+    screened = rng.random(n) < 0.95
+    for drug in panels.chemotherapy.drugs:
+        seen = screened & (rng.random(n) < 0.9)
+        auc = 11 + 2 * (0.75 * y[:, 1] + 0.66 * rng.normal(size=n))
+        rows.append(pd.DataFrame({"drug": drug, "cell_line": people.cell_line_name, "auc": auc})[seen])
+    platinum = []
+    for drug in panels.platinum.drugs:
+        seen = rng.random(n) < 0.7
+        ln_ic50 = 3 + 0.6 * y[:, 1] + 0.8 * rng.normal(size=n)
+        table = pd.DataFrame({"drug": drug, "model_id": people.model_id, "ln_ic50": ln_ic50})[seen]
+        platinum.append(table.assign(dataset=panels.platinum.datasets[0]))
+    gdsc = pd.concat(platinum, ignore_index=True)
+    for column in ("cell_line", "cosmic_id", "sanger_model_id"):
+        gdsc[column] = pd.NA
+    return {"ctrp_auc": pd.concat(rows, ignore_index=True), "gdsc_response": gdsc}
+
+
+def _radiation(rng: np.random.Generator, people: pd.DataFrame, y: np.ndarray) -> pd.DataFrame:
+    solid = (people.lineage != BLOOD).to_numpy()
+    auc = np.clip(3.1 + 1.1 * y[:, 0], 0.05, 6.95)
+    out = pd.DataFrame(
+        {"cell_line": people.cell_line_name, "auc": auc, "sf2": np.clip(auc / 7 + 0.1, 0, 1.2)}
+    )
+    return out[solid].reset_index(drop=True)
+
+
+def simulate(panels: Panels, *, lines: int = 800, seed: int = 0) -> SimulatedStudy:
+    """Make a simulated study.
+
+    Parameters
+    ----------
+    panels : Panels
+        Names of the drugs to make.
+    lines : int, default 800
+        Cell lines; about a fifth are blood lines without a radiation response.
+    seed : int, default 0
+        Same seed, same tables.
+
+    Returns
+    -------
+    SimulatedStudy
+        Tables and truth.
+    """
+    rng = np.random.default_rng([seed, _MIXED_SEED])
+    people = _people(rng, lines)
+    genes = [f"GENE{i:04d}" for i in range(_WIDE_GENES)]
+    for at, name in ((100, "TP53"), (101, "SLFN11"), (-1, "RAD51"), (-2, "ERCC1"), (-3, "BIRC5")):
+        genes[at] = name
+    mutated = ["TP53", *(f"GENE{i:04d}" for i in range(1, _MUTATED))]
+    x = _profiles(rng, people, _WIDE_GENES)
+    x[:, 4] = 0.85 * x[:, 0] + 0.53 * x[:, 4]
+    codes = pd.Categorical(people.lineage).codes
+    for at in (5, 6):
+        x[:, at] = rng.normal(size=codes.max() + 1)[codes] * 1.5 + 0.5 * x[:, at]
+    rate = np.r_[0.55, rng.beta(1, 8, _MUTATED - 1)]
+    hit = rng.random((lines, _MUTATED)) < rate
+    damage = np.where(hit[:, :60], 1 + (rng.random((lines, 60)) < 0.4), 0)
+    truth = _truth(genes, mutated)
+    values = {f"rna:{g}": x[:, i] for i, g in enumerate(genes) if f"rna:{g}" in truth}
+    values |= {"driver:TP53": damage[:, 0].astype(float), f"mutation:{mutated[1]}": hit[:, 1].astype(float)}
+    y = _responses(rng, people, _plant(truth, values))
+    log2_tpm = np.clip(4 + 1.5 * x, 0, None)
+    some = np.sort(rng.permutation(lines)[: int(0.45 * lines)])
+    measured = np.sort(rng.permutation(lines)[: int(0.95 * lines)])
+    protein = _profiles(rng, people, _PROTEINS) * 0.5
+    copies = _profiles(rng, people, _COPIES) * 0.4
+    proteins = [f"PROT{i:03d}" for i in range(_PROTEINS)]
+    where = np.nonzero(hit)
+    ids = people.model_id
+    tables = {
+        "depmap_models": people,
+        "radiation": _radiation(rng, people, y),
+        **_drug_tables(rng, people, y, panels),
+        "rna_535": _wide(log2_tpm[:, :_NARROW_GENES], ids, genes[:_NARROW_GENES], "model_id"),
+        "rna_19q2": _wide(log2_tpm[some], ids.iloc[some], genes, "model_id"),
+        "mutation_any": pd.DataFrame(
+            {"model_id": ids.to_numpy()[where[0]], "gene": np.asarray(mutated)[where[1]]}
+        ),
+        "driver_status": _wide(damage, ids, mutated[:60], "model_id"),
+        "rppa": _wide(protein[measured], people.ccle_name.iloc[measured], proteins, "ccle_name"),
+        "copy_number": _wide(copies, ids, genes[:_COPIES], "model_id"),
+        "slfn11_array": _wide(8 + x[:, [101]], people.cosmic_id.astype(str), ["SLFN11"], "cosmic_id"),
+    }  # fmt: skip
+    table = pd.DataFrame.from_dict(truth, orient="index", columns=["role", "radiation", "chemotherapy"])
+    return SimulatedStudy(tables, table.rename_axis("feature"))
