@@ -1,0 +1,140 @@
+"""The command line. Each command is a few lines; what is heavy is imported by the command that needs it."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from crossres_ml.errors import CrossresError, SourceError
+from crossres_ml.logs import show_logs
+
+if TYPE_CHECKING:
+    from crossres_ml.sources.resolve import Look
+
+WRONG_INPUT, INTERRUPTED = 2, 130
+"""Exit codes of `main`; a command that ran and found something wrong gives 1."""
+
+app = typer.Typer(
+    name="crossres",
+    help="Which alterations make a tumour cell resist both chemotherapy and radiotherapy?",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+data = typer.Typer(
+    help="The public data files: what is at hand, fetch the rest, verify.", no_args_is_help=True
+)
+app.add_typer(data, name="data")
+
+Mirror = Annotated[
+    Path | None,
+    typer.Option(
+        "--mirror",
+        metavar="FOLDER",
+        help="Folder that holds the data files.",
+        show_default="CROSSRES_MIRROR, or ../shared/data/mirror if it exists",
+    ),
+]
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(f"crossres {version('crossres-ml')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say more of what is done.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Warnings and errors only.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Set what holds for every command."""
+    show_logs(logging.WARNING if quiet else logging.DEBUG if verbose else logging.INFO)
+
+
+@data.command()
+def status(mirror: Mirror = None) -> None:
+    """Show which files are at hand (by name and size) and where; reads no content, asks no network."""
+    raise typer.Exit(_show(_look_at_all(mirror, read=False)))
+
+
+@data.command()
+def verify(mirror: Mirror = None) -> None:
+    """Compare the content of every file at hand with its hash; asks no network."""
+    raise typer.Exit(_show(_look_at_all(mirror, read=True)))
+
+
+@data.command()
+def fetch(mirror: Mirror = None) -> None:
+    """Bring every file that can be had into the cache, verified, unless a mirror has it."""
+    from crossres_ml.sources.registry import load_registry
+    from crossres_ml.sources.resolve import places, resolve
+
+    places(mirror)  # a mirror that does not exist is a wrong option, not a missing file
+    try:
+        found = resolve(load_registry(), mirror=mirror)
+    except SourceError as error:
+        _show(_look_at_all(mirror, read=True))
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(1) from error
+    raise typer.Exit(_show(_look_at_all(mirror, read=False), {k: it.origin for k, it in found.items()}))
+
+
+def _look_at_all(mirror: Path | None, *, read: bool) -> list[Look]:
+    from crossres_ml.sources.registry import load_registry
+    from crossres_ml.sources.resolve import look, places
+
+    where = places(mirror)
+    for place in where:
+        typer.echo(f"{place.origin}: {place.folder}" + ("" if place.folder.is_dir() else " (not there yet)"))
+    return [look(source, where, read=read) for source in load_registry().values()]
+
+
+def _show(looks: Sequence[Look], origins: Mapping[str, str] | None = None) -> int:
+    """Print the table and the counts; return 1 when something is damaged or something needed missing."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    for title in ("id", "publisher", "bytes", "origin", "state"):
+        table.add_column(title, justify="right" if title == "bytes" else "left", overflow="fold")
+    styles = {"good": "green", "damaged": "bold red", "missing": "red", "left out": "dim"}
+    for it in looks:
+        source = it.source
+        origin = (origins or {}).get(source.id) or (it.place.origin if it.place else "-")
+        size = it.path.stat().st_size if it.path else source.bytes
+        row = (source.id, source.publisher, "?" if size is None else f"{size:,}", origin)
+        table.add_row(*row, f"[{styles[it.state]}]{it.state}[/]")
+    console = Console()
+    if not console.is_terminal:
+        console.width = 160  # a pipe has no width; the default of 80 would break ids apart
+    console.print(table)
+    for it in looks:
+        if it.state == "damaged":
+            typer.echo(f"damaged: {it.path}: {it.problem}")
+    counts: Counter[str] = Counter(it.state for it in looks)
+    said = ", ".join(f"{counts[state]} {state}" for state in styles)
+    typer.echo(f"{len(looks)} sources: {said}")
+    return int(counts["damaged"] + counts["missing"] > 0)
+
+
+def main() -> None:
+    """Run the command line; a user's error becomes a message and exit code 2, never a traceback."""
+    try:
+        app()
+    except CrossresError as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(WRONG_INPUT)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
