@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
+from crossres_ml.config import config_path
 from crossres_ml.errors import ConfigError, preview
 
 Status = Literal["mirrored", "remote_only", "local_only"]
@@ -66,35 +67,6 @@ class Source(BaseModel):
     def required(self) -> bool:
         """Whether nothing can be done without the file."""
         return self.status == "mirrored"
-
-
-def config_path(name: str) -> Path:
-    """Return the path of a configuration file that comes with the programme.
-
-    Parameters
-    ----------
-    name : str
-        File name, for example ``"sources.yaml"``.
-
-    Returns
-    -------
-    Path
-        In the installed package, or in ``configs/`` of a source checkout.
-
-    Raises
-    ------
-    ConfigError
-        If there is no such file in either place.
-    """
-    package = Path(__file__).resolve().parents[1]
-    for folder in (package / "configs", package.parents[1] / "configs"):
-        if (folder / name).is_file():
-            return folder / name
-    raise ConfigError(
-        f"the configuration file {name!r} does not come with this installation",
-        where=str(package),
-        do="install the package again, or name a file of your own",
-    )
 
 
 def load_registry(path: Path | None = None) -> dict[str, Source]:

@@ -1,0 +1,75 @@
+# Needs make, a POSIX shell and Python 3.11 or later. Everything else is installed into .venv from requirements.lock.
+
+VENV   ?= .venv
+CONFIG ?= configs/train.yaml
+JOBS   ?= 2
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+
+BIN   := $(VENV)/bin
+# The environment is current as long as the lock and the project file are what it was made from.
+STAMP := $(VENV)/.made-from-$(firstword $(shell cat requirements.lock pyproject.toml | cksum))
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help install train test check predict ui data smoke clean lock
+
+help:  ## Show this list
+	@echo "Usage: make TARGET"
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-9s %s\n", $$1, $$2 }' Makefile
+
+train: $(STAMP)  ## Get the data, train the three models and evaluate them  [CONFIG=configs/train.yaml]
+	$(BIN)/crossres train --config "$(CONFIG)"
+
+smoke: $(STAMP)  ## The same in under a minute, on a small configuration
+	$(BIN)/crossres train --config configs/smoke.yaml
+
+predict: $(STAMP)  ## Score new profiles  INPUT=profiles.csv OUTPUT=scores.csv [MODEL=folder or task]
+	@test -n "$(INPUT)" && test -n "$(OUTPUT)" || \
+		{ echo "usage: make predict INPUT=profiles.csv OUTPUT=scores.csv" >&2; exit 2; }
+	$(BIN)/crossres predict "$(INPUT)" --output "$(OUTPUT)" $(if $(MODEL),--model "$(MODEL)")
+
+ui: $(STAMP)  ## Open the log of all training runs in the browser
+	$(BIN)/crossres ui
+
+data: $(STAMP)  ## Fetch and verify the public data files
+	$(BIN)/crossres data fetch
+
+test: $(STAMP)  ## Run the tests  [ARGS="-k name"]
+	@mirror="$${CROSSRES_MIRROR:-../shared/data/mirror}"; if [ -d "$$mirror" ]; \
+		then echo "Tests marked 'data' read the real files in $$mirror."; \
+		else echo "No data files in $$mirror: tests marked 'data' are skipped."; fi
+	CROSSRES_OFFLINE=1 $(BIN)/pytest -n $(JOBS) --dist loadgroup $(ARGS)
+
+check: $(STAMP)  ## Check style, format, types and docstrings
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	find src pipelines -name '*.py' | sort | xargs $(BIN)/numpydoc lint
+
+clean:  ## Remove the environment and what the tools leave behind; artifacts/ stays
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find src tests pipelines -name __pycache__ -type d -prune -exec rm -rf {} +
+
+lock:  ## Choose the newest versions that the project file allows (needs uv)
+	uv pip compile --quiet --upgrade --universal --python-version 3.11 --extra dev --extra build --generate-hashes \
+		--no-emit-index-url --no-annotate --no-header --output-file requirements.lock pyproject.toml
+
+install: $(STAMP)  ## Make the environment, if it is not current; the targets above do so themselves
+
+$(STAMP):
+	@test -n "$(PYTHON)" || { echo "crossres needs Python 3.11 or later, and there is none on PATH." >&2; \
+		echo "Install one, or name it: make PYTHON=/path/to/python3" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "crossres needs Python 3.11 or later; $(PYTHON) is `$(PYTHON) --version 2>&1`." >&2; exit 1; }
+	rm -rf $(VENV)
+	@if command -v uv >/dev/null; then set -ex; \
+		uv venv --quiet --python "$(PYTHON)" $(VENV); \
+		uv pip install --quiet --python $(BIN)/python --require-hashes --no-deps -r requirements.lock; \
+		uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .; \
+	else set -ex; \
+		"$(PYTHON)" -m venv $(VENV); \
+		$(BIN)/python -m pip install --quiet --require-hashes --no-deps -r requirements.lock; \
+		$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .; \
+	fi
+	@touch $@
