@@ -106,22 +106,35 @@ def write_manifest(folder: Path, key: str) -> None:
     write_json(folder / MANIFEST, {"key": key, "files": files})
 
 
+def is_intact(folder: Path) -> list[str]:
+    """Name the sealed files that are missing or altered (empty when all are well).
+
+    Parameters
+    ----------
+    folder : Path
+        A folder with a manifest.
+
+    Returns
+    -------
+    list of str
+        Relative names; the manifest itself when it cannot be read.
+    """
+    try:
+        files = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["files"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return [MANIFEST]
+    return [f for f, h in files.items() if not (folder / f).is_file() or sha256(folder / f) != h]
+
+
 def is_current(folder: Path, key: str) -> bool:
     """Whether a folder was made from these inputs and no file of it was lost or altered."""
-    try:
-        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        files = manifest["files"]
-        return bool(manifest["key"] == key) and all(sha256(folder / f) == h for f, h in files.items())
-    except (OSError, ValueError, KeyError):
+    if is_intact(folder):
         return False
+    return bool(json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["key"] == key)
 
 
 def _files(folder: Path) -> list[Path]:
-    return sorted(
-        p
-        for p in folder.rglob("*")
-        if p.is_file() and p.name != MANIFEST or p.parent != folder and p.is_file()
-    )
+    return sorted(p for p in folder.rglob("*") if p.is_file() and p != folder / MANIFEST)
 
 
 def publish(work: Path, final: Path) -> None:

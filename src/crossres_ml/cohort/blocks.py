@@ -143,7 +143,7 @@ def _rna(context: Context) -> tuple[pd.DataFrame, pd.Series]:
 
 def _mutation(context: Context) -> tuple[pd.DataFrame, None]:
     calls = context.tables["mutation_any"]
-    profiled = context.lines.index.intersection(calls.model_id.unique())
+    profiled = context.lines.index.intersection(list(calls.model_id.unique()))
     calls = calls[calls.model_id.isin(profiled)]
     counts = calls.gene.value_counts()
     often = counts.index[counts >= MIN_MUTATED_LINES]
@@ -201,13 +201,13 @@ def _variant(context: Context) -> tuple[pd.DataFrame, None]:
         len(removed),
         f"in over {ARTEFACT_SHARE:.0%} of lines and no hotspot gene: artefact or polymorphism",
     )
-    profiled = context.lines.index.intersection(model_ids.dropna())
+    profiled = context.lines.index.intersection(list(model_ids.dropna()))
     return _indicator(kept[kept.model_id.isin(profiled)], profiled), None
 
 
 def _burden(context: Context) -> tuple[pd.DataFrame, None]:
     counts = context.tables["mutation_any"].groupby("model_id").gene.nunique()
-    return np.log10(1 + counts).to_frame("mutated_genes"), None
+    return pd.DataFrame({"mutated_genes": np.log10(1 + counts)}), None
 
 
 def _lineage(context: Context) -> tuple[pd.DataFrame, None]:
@@ -267,7 +267,7 @@ def build_blocks(context: Context) -> tuple[dict[str, pd.DataFrame], pd.DataFram
         values = values.reindex(context.lines.index).sort_index(axis=1).astype(np.float32)
         values.columns = values.columns.astype(str)
         blocks[block.name] = values
-        where = provenance.reindex(values.columns) if provenance is not None else ", ".join(present)
+        where = provenance[values.columns].to_numpy() if provenance is not None else ", ".join(present)
         info.append(
             pd.DataFrame(
                 {"block": block.name, "name": values.columns, "unit": block.unit, "provenance": where},

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+import warnings
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import joblib
@@ -84,10 +85,11 @@ def list_folds(cohort: Cohort, splits: pd.DataFrame) -> list[Fold]:
     out = []
     for task in TASKS:
         learn, score = training_lines(cohort, task), scored_lines(cohort, task)
-        for (mode, repeat, fold), part in splits.groupby(["mode", "repeat", "fold"], observed=True):
+        for _, part in splits.groupby(["mode", "repeat", "fold"], observed=True):
             train = learn.intersection(pd.Index(part.model_id[part.role == TRAIN]))
             test = score.intersection(pd.Index(part.model_id[part.role == TEST]))
             if len(test):
+                mode, repeat, fold = part[["mode", "repeat", "fold"]].iloc[0]
                 out.append(Fold(task, str(mode), int(repeat), str(fold), train, test))
     return out
 
@@ -124,25 +126,63 @@ def fit_view(
     return TrainingView(X.loc[train], y, label, cohort.lines.group[train].to_numpy()), rule
 
 
-def run_fold(
-    cohort_parts: tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame],
-    fold: Fold,
-    view: TrainingView,
-    rule: LabelRule,
-    config: TrainConfig,
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Fit every model on a fold's training lines and score its held-out lines.
+@dataclass(frozen=True)
+class FoldData:
+    """All that a worker needs for one fold.
 
-    Parameters
+    Attributes
     ----------
-    cohort_parts : tuple of pandas.DataFrame
-        Features, responses and line metadata of the held-out lines.
     fold : Fold
-        The fold.
+        Which.
     view : TrainingView
         Training lines.
     rule : LabelRule
         Learned on the training lines.
+    X : pandas.DataFrame
+        Features of the held-out lines.
+    truth : pandas.DataFrame
+        label, response, lineage, group of the held-out lines.
+    """
+
+    fold: Fold
+    view: TrainingView
+    rule: LabelRule
+    X: pd.DataFrame
+    truth: pd.DataFrame
+
+
+def fold_data(cohort: Cohort, config: TrainConfig, X: pd.DataFrame, fold: Fold) -> FoldData:
+    """Gather what a fold needs.
+
+    Parameters
+    ----------
+    cohort : Cohort
+        The cohort.
+    config : TrainConfig
+        The configuration.
+    X : pandas.DataFrame
+        As `task_matrix` gives it.
+    fold : Fold
+        The fold.
+
+    Returns
+    -------
+    FoldData
+        Training view and held-out truth; the rule has seen training lines only.
+    """
+    view, rule = fit_view(cohort, config, fold.task, X, fold.train)
+    responses, lines = cohort.responses.loc[fold.test], cohort.lines.loc[fold.test]
+    truth = pd.DataFrame({"label": rule.label(responses), "response": rule.score(responses)})
+    return FoldData(fold, view, rule, X.loc[fold.test], truth.join(lines[["lineage", "group"]]))
+
+
+def run_fold(data: FoldData, config: TrainConfig) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Fit every model on a fold's training lines and score its held-out lines.
+
+    Parameters
+    ----------
+    data : FoldData
+        The fold's lines.
     config : TrainConfig
         Models, features, seed.
 
@@ -151,62 +191,45 @@ def run_fold(
     predictions : pandas.DataFrame
         One row per model and held-out line.
     contributions : pandas.DataFrame
-        Long: model, model_id, feature, shap (non-zero values, ``cell_line_out`` only).
+        Per model (baselines apart) and feature, ``cell_line_out`` only: sum of absolute SHAP values
+        over the held-out lines, covariance of value and SHAP value, number of lines.
     """
-    X, responses, lines = cohort_parts
-    truth = pd.DataFrame(
-        {
-            "label": rule.label(responses),
-            "response": rule.score(responses),
-            "lineage": lines.lineage,
-            "group": lines.group,
-        }
-    )
     predictions, contributions = [], []
     with threadpool_limits(1):
         for name in config.models:
-            model = ResistanceModel(name, config.features, config.inner_folds, config.seed).fit(view)
-            out = model.predict_held_out(X).join(truth)
+            model = ResistanceModel(name, config.features, config.inner_folds, config.seed).fit(data.view)
+            out = model.predict_held_out(data.X).join(data.truth)
             out["inner_spearman"] = model.inner_spearman_
             predictions.append(out.assign(model=name).rename_axis("model_id").reset_index())
-            if fold.mode == "cell_line_out" and not model.kind.baseline:
-                contributions.append(_long(model.estimator_.explain(X), name))
+            if data.fold.mode == "cell_line_out" and not model.kind.baseline:
+                contributions.append(_contributions(model.estimator_.explain(data.X), data.X, name))
     table = pd.concat(predictions, ignore_index=True)
-    table = table.assign(task=fold.task, mode=fold.mode, repeat=fold.repeat, fold=fold.fold)
-    empty = pd.DataFrame({"model": [], "model_id": [], "feature": [], "shap": []})
-    return table, pd.concat(contributions, ignore_index=True) if contributions else empty
+    table = table.assign(
+        task=data.fold.task, mode=data.fold.mode, repeat=data.fold.repeat, fold=data.fold.fold
+    )
+    return table, pd.concat(contributions, ignore_index=True) if contributions else pd.DataFrame()
 
 
-def _long(values: pd.DataFrame, model: str) -> pd.DataFrame:
-    rows, columns = np.nonzero(values.to_numpy())
+def _contributions(values: pd.DataFrame, X: pd.DataFrame, model: str) -> pd.DataFrame:
+    """Sums over held-out lines from which `crossres_ml.audit.attribution` makes ranks and signs."""
+    x = X[values.columns].to_numpy(dtype=float)
+    s = np.where(np.isfinite(x), values.to_numpy(), np.nan)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # a feature measured in no held-out line
+        product = np.nansum((x - np.nanmean(x, axis=0)) * (s - np.nanmean(s, axis=0)), axis=0)
     return pd.DataFrame(
         {
             "model": model,
-            "model_id": values.index.to_numpy()[rows],
-            "feature": values.columns.to_numpy()[columns],
-            "shap": values.to_numpy()[rows, columns].astype(np.float32),
+            "feature": values.columns,
+            "sum_abs_shap": np.abs(values.to_numpy()).sum(axis=0),
+            "covariance": product,
+            "lines": len(values),
         }
     )
 
 
-def _work(
-    job: tuple[
-        Fold, TrainingView, LabelRule, tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame], TrainConfig, FoldStore
-    ],
-) -> str:
-    fold, view, rule, parts, config, store = job
-    store.save(fold.name, run_fold(parts, fold, view, rule, config))
-    return fold.name
-
-
-def _jobs(
-    cohort: Cohort, config: TrainConfig, folds: Iterable[Fold], store: FoldStore
-) -> Iterator[tuple[object, ...]]:
-    X = task_matrix(cohort, config)
-    for fold in folds:
-        view, rule = fit_view(cohort, config, fold.task, X, fold.train)
-        parts = (X.loc[fold.test], cohort.responses.loc[fold.test], cohort.lines.loc[fold.test])
-        yield fold, view, rule, parts, config, store
+def _work(data: FoldData, config: TrainConfig, store: FoldStore) -> None:
+    store.save(data.fold.name, run_fold(data, config))
 
 
 def evaluate(
@@ -216,7 +239,7 @@ def evaluate(
     store: FoldStore,
     *,
     jobs: int = 2,
-    progress: object = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Score every model on every fold; folds already in the store are not run again.
 
@@ -242,16 +265,19 @@ def evaluate(
     """
     folds = list_folds(cohort, splits)
     todo = [f for f in folds if not store.has(f.name)]
-    tell = progress if callable(progress) else lambda done, total: None
-    tell(len(folds) - len(todo), len(folds))
-    runner = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered", max_nbytes=None, pre_dispatch=jobs)
-    for done, _ in enumerate(runner(joblib.delayed(_work)(j) for j in _jobs(cohort, config, todo, store)), 1):
-        tell(len(folds) - len(todo) + done, len(folds))
+    progress(len(folds) - len(todo), len(folds))
+    X = task_matrix(cohort, config)
+    work = (joblib.delayed(_work)(fold_data(cohort, config, X, f), config, store) for f in todo)
+    runner = joblib.Parallel(
+        n_jobs=jobs, return_as="generator_unordered", max_nbytes=None, pre_dispatch=2 * jobs
+    )
+    for done, _ in enumerate(runner(work), 1):
+        progress(len(folds) - len(todo) + done, len(folds))
     return _collect(folds, store)
 
 
 def _collect(folds: Sequence[Fold], store: FoldStore) -> tuple[pd.DataFrame, pd.DataFrame]:
-    parts = [(f, store.load(f.name)) for f in folds]
-    predictions = pd.concat([p for _, (p, _) in parts], ignore_index=True)
-    contributions = [c.assign(task=f.task, repeat=f.repeat) for f, (_, c) in parts if len(c)]
+    parts = [(f, *store.load(f.name)) for f in folds]
+    predictions = pd.concat([p for _, p, _ in parts], ignore_index=True)
+    contributions = [c.assign(task=f.task, repeat=f.repeat, fold=f.fold) for f, _, c in parts if len(c)]
     return predictions, pd.concat(contributions, ignore_index=True)

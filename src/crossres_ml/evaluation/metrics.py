@@ -147,7 +147,7 @@ def within_lineage(
         size = w.sum(axis=1)
         total += size * spearman(score[inside], response[inside], w)
         n += size
-    return np.divide(total, n, out=np.full(len(weights), np.nan), where=n > 0)
+    return np.asarray(np.divide(total, n, out=np.full(len(weights), np.nan), where=n > 0))
 
 
 METRICS: dict[str, Callable[..., np.ndarray]] = {

@@ -1,8 +1,9 @@
 """Names and identifiers -> DepMap ``model_id``.
 
 A name is looked up in layers, and the first layer that knows it decides: hand-made decisions,
-official names letter by letter, official names without punctuation and case, abbreviated names,
-synonyms. A name that means two models in the deciding layer is never guessed.
+names of the current DepMap models, names in other tables of models (each first letter by letter,
+then without punctuation and case), abbreviated names, synonyms. A name that means two models in
+the deciding layer is never guessed.
 """
 
 from __future__ import annotations
@@ -18,7 +19,14 @@ from crossres_ml.config import config_path
 from crossres_ml.errors import IdentityError, preview
 
 _MODEL_ID = re.compile(r"ACH-\d{6}")
-_LAYERS = ("official name", "official name without punctuation", "abbreviated name", "synonym")
+_LAYERS = (
+    ("name of the current DepMap model", False),
+    ("name of the current DepMap model without punctuation", True),
+    ("name in another table of models", False),
+    ("name in another table of models without punctuation", True),
+    ("abbreviated name", True),
+    ("synonym", True),
+)
 
 
 def name_key(name: object) -> str:
@@ -124,8 +132,8 @@ class Aliases:
         return out
 
     def _look_up(self, name: str) -> tuple[str | None, str]:
-        for text, layer in zip(_LAYERS, self.layers, strict=True):
-            found = layer.get(name if text == "official name" else name_key(name), ())
+        for (text, keyed), layer in zip(_LAYERS, self.layers, strict=True):
+            found = layer.get(name_key(name) if keyed else name, ())
             if len(found) == 1:
                 return found[0], text
             if found:
@@ -134,7 +142,8 @@ class Aliases:
 
 
 def _texts(values: pd.Series) -> pd.Series:
-    return values.astype("string").str.strip().replace("", pd.NA)
+    text = values.astype("string").str.strip()
+    return text.where(text != "")
 
 
 def _pairs(names: pd.Series, ids: pd.Series) -> pd.DataFrame:
@@ -145,8 +154,7 @@ def _pairs(names: pd.Series, ids: pd.Series) -> pd.DataFrame:
 def _index(pairs: Iterable[pd.DataFrame], *, keys: bool) -> dict[str, tuple[str, ...]]:
     table = pd.concat(pairs, ignore_index=True)
     names = table.name.map(name_key) if keys else table.name
-    grouped = table.model_id.groupby(names).agg(lambda x: tuple(sorted(set(x))))
-    return {str(k): v for k, v in grouped.items() if k}
+    return {str(k): tuple(sorted(set(ids))) for k, ids in table.model_id.groupby(names) if k}
 
 
 def _ids(pairs: Iterable[pd.DataFrame]) -> dict[str, str]:
@@ -175,7 +183,8 @@ def build_aliases(tables: Mapping[str, pd.DataFrame], overrides: pd.DataFrame | 
         The look-up.
     """
     models = tables["depmap_models"]
-    official = [_pairs(models.cell_line_name, models.model_id)]
+    current = _pairs(models.cell_line_name, models.model_id)
+    official = [current]
     short = [_pairs(models.stripped_name, models.model_id)]
     ccle = [_pairs(models.ccle_name, models.model_id)]
     cosmic = [_pairs(_number(models.cosmic_id), models.model_id)]
@@ -198,6 +207,8 @@ def build_aliases(tables: Mapping[str, pd.DataFrame], overrides: pd.DataFrame | 
         synonyms.append(_split(passports.synonyms, passports.model_id))
     short.extend(p.assign(name=p.name.str.split("_").str[0]) for p in list(ccle))
     layers = (
+        _index([current], keys=False),
+        _index([current], keys=True),
         _index(official, keys=False),
         _index(official, keys=True),
         _index(short, keys=True),

@@ -17,6 +17,8 @@ from crossres_ml.identity.aliases import Aliases
 _RARE = (2, 40)
 _MIN_RARE = 15
 _SHARED = 0.5
+# A hypermutated line holds half of any short list by chance; it does not hold a fifth of the union.
+_MIN_JACCARD = 0.2
 
 
 def _rare_sharers(mutations: pd.DataFrame, model_ids: pd.Index) -> pd.DataFrame:
@@ -28,7 +30,9 @@ def _rare_sharers(mutations: pd.DataFrame, model_ids: pd.Index) -> pd.DataFrame:
     shared = (ones @ ones.T).toarray()
     total = shared.diagonal()
     smaller = np.minimum(total[:, None], total)
-    hit = np.triu((shared > _SHARED * smaller) & (smaller >= _MIN_RARE), k=1)
+    union = total[:, None] + total - shared
+    alike = (shared > _SHARED * smaller) & (shared >= _MIN_JACCARD * union)
+    hit = np.triu(alike & (smaller >= _MIN_RARE), k=1)
     a, b = np.nonzero(hit)
     names = np.asarray(lines.categories)
     evidence = [
@@ -77,8 +81,9 @@ def find_relatives(
     models : pandas.DataFrame
         ``model_id`` and ``patient_id``.
     mutations : pandas.DataFrame or None
-        Long table ``model_id``, ``gene``: lines that share more than half of their rarely mutated
-        genes (2 to 40 lines) are one donor, whatever their names say.
+        Long table ``model_id``, ``gene``: lines that share more than half of the shorter list, and a
+        fifth of the union, of their rarely mutated genes (2 to 40 lines) count as one donor,
+        whatever their names say.
     aliases : Aliases
         Resolves the names of the listed pairs.
     model_ids : pandas.Index

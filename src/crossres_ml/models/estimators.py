@@ -139,7 +139,7 @@ class LineageMean(Estimator):
         return pd.DataFrame(onehot * (self.means_ - self.overall_), X.index, self.columns)
 
 
-class _Pipeline(Estimator):
+class LinearPipeline(Estimator):
     """An imputing, scaling scikit-learn pipeline that ends in a linear model."""
 
     fits_label = False
@@ -169,7 +169,9 @@ class _Pipeline(Estimator):
 
     def score(self, X: pd.DataFrame) -> np.ndarray:
         """Linear predictor."""
-        return self._scaled(X) @ self._coefficients() + float(np.ravel(self.pipeline_[-1].intercept_)[0])
+        return np.asarray(self._scaled(X) @ self._coefficients()) + float(
+            np.ravel(self.pipeline_[-1].intercept_)[0]
+        )
 
     def explain(self, X: pd.DataFrame) -> pd.DataFrame:
         """Exact linear SHAP: coefficient times distance from the training mean (independent features)."""
@@ -180,7 +182,7 @@ class _Pipeline(Estimator):
         return {**self.pipeline_[-1].get_params(), "n_features": len(self.columns)}
 
 
-class MutationBurden(_Pipeline):
+class MutationBurden(LinearPipeline):
     """Straight line on the number of mutated genes."""
 
     name = "mutation_burden"
@@ -193,7 +195,7 @@ class MutationBurden(_Pipeline):
         return [c for c in (BURDEN,) if c in X and X[c].notna().any()]
 
 
-class RidgeScore(_Pipeline):
+class RidgeScore(LinearPipeline):
     """Ridge regression of the continuous response."""
 
     name = "ridge"
@@ -203,7 +205,7 @@ class RidgeScore(_Pipeline):
         return Ridge(alpha=self.settings["alpha"], solver="cholesky")
 
 
-class LogisticScore(_Pipeline):
+class LogisticScore(LinearPipeline):
     """L2-regularised logistic regression of the class."""
 
     name = "logistic"

@@ -1,0 +1,1 @@
+"""Which features drive a score, and whether the named genes are among them."""
