@@ -62,7 +62,8 @@ $(STAMP):
 		echo "Install one, or name it: make PYTHON=/path/to/python3" >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "crossres needs Python 3.11 or later; $(PYTHON) is `$(PYTHON) --version 2>&1`." >&2; exit 1; }
-	rm -rf $(VENV)
+	@echo "Making $(VENV) from requirements.lock (some minutes the first time; seconds with uv)."
+	@rm -rf $(VENV)
 	@if command -v uv >/dev/null; then set -ex; \
 		uv venv --quiet --python "$(PYTHON)" $(VENV); \
 		uv pip install --quiet --python $(BIN)/python --require-hashes --no-deps -r requirements.lock; \

@@ -126,8 +126,10 @@ def difference(source: Source, path: Path) -> tuple[str, str]:
     for kind, expected, got in pairs:
         if expected is not None and expected != got:
             size = path.stat().st_size
-            sizes = f" ({size:,} bytes" + (f" instead of {source.bytes:,})" if source.bytes else ")")
-            return sha256, f"{kind} expected {expected}, got {got}{sizes}"
+            sizes = f"{size:,} bytes"
+            if source.bytes is not None:
+                sizes += " as expected" if size == source.bytes else f" instead of {source.bytes:,}"
+            return sha256, f"{kind} expected {expected}, got {got} ({sizes})"
     return sha256, ""
 
 
