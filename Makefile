@@ -12,7 +12,7 @@ STAMP := $(VENV)/.made-from-$(firstword $(shell cat requirements.lock pyproject.
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install train test check predict ui data smoke clean lock
+.PHONY: help install train test check check-style check-format check-types check-docs predict ui data smoke clean lock
 
 help:  ## Show this list
 	@echo "Usage: make TARGET"
@@ -41,10 +41,18 @@ test: $(STAMP)  ## Run the tests  [ARGS="-k name"]
 		else echo "No data files in $$mirror: tests marked 'data' are skipped."; fi
 	CROSSRES_OFFLINE=1 $(BIN)/pytest -n $(JOBS) --dist loadgroup $(ARGS)
 
-check: $(STAMP)  ## Check style, format, types and docstrings
+check: check-style check-format check-types check-docs  ## Check style, format, types and docstrings
+
+check-style: $(STAMP)
 	$(BIN)/ruff check .
+
+check-format: $(STAMP)
 	$(BIN)/ruff format --check .
+
+check-types: $(STAMP)
 	$(BIN)/mypy
+
+check-docs: $(STAMP)
 	find src pipelines -name '*.py' | sort | xargs $(BIN)/numpydoc lint
 
 clean:  ## Remove the environment and what the tools leave behind; artifacts/ stays
