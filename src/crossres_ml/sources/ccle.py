@@ -86,8 +86,12 @@ def _methylation(paths: Mapping[str, Path]) -> pd.DataFrame:
 
 
 def _rma1000(paths: Mapping[str, Path]) -> pd.DataFrame:
-    """Affymetrix U133+2 expression of 2012: another platform, never to be merged with RNA-seq."""
-    return to_frame(read_r(paths["ccle2012_rma_1000"])["CCLE_small"]).T
+    """Affymetrix U133+2 expression of 2012: another platform, never to be merged with RNA-seq.
+
+    R put an X before the names that begin with a digit (``X143B_BONE``); it is taken off.
+    """
+    table = to_frame(read_r(paths["ccle2012_rma_1000"])["CCLE_small"]).T
+    return table.set_axis(table.index.str.replace(r"^X(?=\d)", "", regex=True), axis=0)
 
 
 def _driver_status(paths: Mapping[str, Path]) -> pd.DataFrame:

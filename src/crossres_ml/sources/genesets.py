@@ -74,7 +74,10 @@ def _radiation_signatures(paths: Mapping[str, Path]) -> pd.DataFrame:
     parts = []
     for source, collection in _WORKBOOKS.items():
         if source in paths:
-            sheets = pd.read_excel(paths[source], sheet_name=None, dtype="str")
+            # "NA" is a symbol here (an older name of XK), so pandas' words for missing are not used
+            sheets = pd.read_excel(
+                paths[source], sheet_name=None, dtype="str", keep_default_na=False, na_values=[""]
+            )
             parts += [_sheet(table, collection, name) for name, table in sheets.items()]
     for source, signature in _LISTS.items():
         if source in paths:

@@ -20,7 +20,12 @@ _LINEAR = {
     "alpha": "alpha_per_gy",
     "beta": "beta_per_gy2",
 }
-_HISTOLOGY = {"Primarysite": "site", "Histology": "histology", "Subhistology": "subhistology"}
+_HISTOLOGY = {
+    "tissueid": "tissue",
+    "Primarysite": "site",
+    "Histology": "histology",
+    "Subhistology": "subhistology",
+}
 
 
 def _radiation(paths: Mapping[str, Path]) -> pd.DataFrame:
@@ -28,7 +33,8 @@ def _radiation(paths: Mapping[str, Path]) -> pd.DataFrame:
 
     The published AUC (0-7, of the log2 dose scale of the paper) and the one that the repository recomputed
     (area over 1-10 Gy) are both kept. ``lq_qc`` marks the 498 lines whose linear-quadratic fit passed
-    quality control. The six BT lines have empty histology: missing here.
+    quality control. ``tissue`` was curated by the repository, the other three are the paper's: empty, and
+    so missing here, for 24 lines.
     """
     response = to_frame(read_r(paths["yard2016_dose_response"])["dose.response"])
     histology = to_frame(read_r(paths["yard2016_histology"])["YardHistology"])
