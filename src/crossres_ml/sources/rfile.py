@@ -30,6 +30,7 @@ _ALTREP, _ATTRLIST, _ATTRLANG, _NAMESPACE, _PACKAGE, _REF = 238, 239, 240, 249, 
 _CONSTANTS = {254, 253, 251, 252, 242, 241}  # NULL, global env, missing arg, unbound, empty, base
 _PAIRLISTS = {_LIST, _LANG, _CLO, _PROM, _DOT, _ATTRLIST, _ATTRLANG}
 _LONGEST_BLOCK = 8192  # bytes of strings that are looked at for a repeat
+_LONGEST_SEQUENCE = 1 << 26  # values of a sequence that is stored as its first, step and length
 _OPENERS = {b"\x1f\x8b": gzip.decompress, b"BZ": bz2.decompress, b"\xfd7": lzma.decompress}
 
 
@@ -77,15 +78,25 @@ class _Parser:
         self.pos += 4
         return int(out)
 
-    def array(self, dtype: str) -> np.ndarray:
+    def length(self, item: int) -> int:
+        """Read a vector's length; the rest of the file must hold so many items of ``item`` bytes."""
         n = self.integer()
-        if n < 0:
-            raise ValueError(f"vector of length {n}")
-        end = self.pos + n * np.dtype(dtype).itemsize
-        if end > len(self.data):
-            raise ValueError("vector runs past the end of the file")
-        out = np.frombuffer(self.data, dtype, n, self.pos).astype(np.dtype(dtype).newbyteorder("="))
-        self.pos = end
+        if n < 0 or self.pos + n * item > len(self.data):
+            raise ValueError(f"vector of length {n} with {len(self.data) - self.pos} bytes left")
+        return n
+
+    def take(self, n: int) -> bytes:
+        """Read ``n`` bytes."""
+        if n < 0 or self.pos + n > len(self.data):
+            raise ValueError(f"{n} bytes wanted, {len(self.data) - self.pos} left")
+        self.pos += n
+        return self.data[self.pos - n : self.pos]
+
+    def array(self, dtype: str) -> np.ndarray:
+        kind = np.dtype(dtype)
+        n = self.length(kind.itemsize)
+        out = np.frombuffer(self.data, kind, n, self.pos).astype(kind.newbyteorder("="))
+        self.pos += n * kind.itemsize
         return out
 
     def nullable(self) -> np.ndarray:
@@ -96,11 +107,7 @@ class _Parser:
     def char(self) -> str | None:
         self.integer()
         n = self.integer()
-        if n == -1:
-            return None
-        raw = self.data[self.pos : self.pos + n]
-        self.pos += n
-        return self.text(raw)
+        return None if n == -1 else self.text(self.take(n))
 
     def text(self, raw: bytes) -> str:
         known = self.strings.get(raw)
@@ -114,9 +121,9 @@ class _Parser:
 
     def string_vector(self) -> np.ndarray:
         """Read a STRSXP; a block of strings that repeats (long tables) is decoded once."""
-        n = self.integer()
+        n = self.length(8)  # each string has at least its type and its length
         out = np.empty(n, dtype=object)
-        data, pos, unpack = self.data, self.pos, struct.Struct(">i").unpack_from
+        data, pos, unpack = self.data, self.pos, struct.Struct(">ii").unpack_from
         start, first, i0, i = pos, b"", 0, 0
         while i < n:
             if first and data.startswith(first, pos) and data.startswith(data[start:pos], pos):
@@ -128,8 +135,10 @@ class _Parser:
                 out[done:i] = np.resize(out[i0:done], i - done)
                 first = b""
                 continue
-            (length,) = unpack(data, pos + 4)
+            flags, length = unpack(data, pos)
             end = pos + 8 + max(length, 0)
+            if flags & 0xFF != _CHAR or length < -1 or end > len(data):
+                raise ValueError(f"no string at byte {pos}")
             if not first or pos - start > _LONGEST_BLOCK:
                 start, first, i0 = pos, data[pos:end], i
             out[i] = None if length == -1 else self.text(data[pos + 8 : end])
@@ -182,6 +191,8 @@ class _Parser:
         kind = next(iter(info.value.values())).value
         if kind in ("compact_intseq", "compact_realseq"):
             n, start, step = state.value
+            if not 0 <= n <= _LONGEST_SEQUENCE:
+                raise ValueError(f"sequence of length {n}")
             made = RObject(start + step * np.arange(int(n)))
             if kind == "compact_intseq":
                 made.value = made.value.astype(np.int32)
@@ -200,6 +211,8 @@ class _Parser:
             return RObject(None)
         if kind == _REF:
             index = flags >> 8 or self.integer()
+            if not 1 <= index <= len(self.refs):
+                raise ValueError(f"reference {index} of {len(self.refs)}")
             return self.refs[index - 1]
         if kind == _SYM:
             return self.reference(RObject(self.object().value))
@@ -218,9 +231,7 @@ class _Parser:
         if kind in _PAIRLISTS:
             return self.pairlist(flags)
         if kind in (_SPECIAL, _BUILTIN):
-            n = self.integer()
-            self.pos += n
-            return RObject(self.data[self.pos - n : self.pos].decode("ascii"))
+            return RObject(self.take(self.integer()).decode("ascii"))
         return None
 
     def object(self, flags: int | None = None) -> RObject:
@@ -239,7 +250,7 @@ class _Parser:
         elif kind == _STR:
             value = self.string_vector()
         elif kind in (_VEC, _EXPR):
-            value = [self.object() for _ in range(self.integer())]
+            value = [self.object() for _ in range(self.length(4))]
         elif kind == _RAW:
             value = self.array("u1")
         elif kind == _S4:
@@ -279,16 +290,15 @@ def read_r(path: Path) -> RObject:
         version = parser.integer()
         parser.pos += 8
         if version == 3:  # the native encoding's name
-            length = parser.integer()
-            parser.pos += length
+            parser.take(parser.integer())
         elif version != 2:
             raise ValueError(f"serialisation version {version}")
         out = parser.object()
         if parser.pos != len(data):
             raise ValueError(f"{len(data) - parser.pos} bytes left over")
-    except (ValueError, OSError, EOFError, lzma.LZMAError, struct.error, IndexError, KeyError) as e:
+    except Exception as e:  # damaged bytes can say anything: wrong types, endless nesting, huge lengths
         raise SourceError(
-            f"cannot be read as R data: {e}",
+            f"cannot be read as R data: {type(e).__name__}: {e}",
             where=str(path),
             do="delete the file and fetch it again: crossres data fetch",
         ) from e
