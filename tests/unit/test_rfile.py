@@ -232,9 +232,10 @@ def test_string_patterns(tmp_path: Path, name: str):
     assert read_bytes(tmp_path, serialise(strings(values))).value.tolist() == values
 
 
-def test_run_stops_at_the_end_of_the_vector(tmp_path: Path):
+@pytest.mark.parametrize("periods", [1, 2, 3, 7, 10])
+def test_run_stops_at_the_end_of_the_vector(tmp_path: Path, periods: int):
     """What follows may look like one more period: here a single string after a cut pattern."""
-    values = ["a", "b"] * 10 + ["a"]
+    values = ["a", "b"] * periods + ["a"]
     items = struct.pack(">ii", 2, 16) + strings(values)[1] + char("b")
     ours = read_bytes(tmp_path, serialise((19, items)))
     assert ours.value[0].value.tolist() == values
