@@ -93,14 +93,14 @@ def to_numbers(frame: pd.DataFrame, columns: Iterable[str], path: Path) -> pd.Da
     return frame.assign(**turned)
 
 
-def pivot(rows: Any, columns: Any, values: np.ndarray, path: Path) -> pd.DataFrame:
+def pivot(rows: np.ndarray, columns: np.ndarray, values: np.ndarray, path: Path) -> pd.DataFrame:
     """Arrange long values as rows x columns, in order of first appearance.
 
     A pair that is given twice with the same value is one value; with two values it is an error.
 
     Parameters
     ----------
-    rows, columns : array of str
+    rows, columns : ndarray of str
         Row and column of each value.
     values : ndarray of float
         The values.
@@ -127,7 +127,7 @@ def pivot(rows: Any, columns: Any, values: np.ndarray, path: Path) -> pd.DataFra
     if differs.any():
         pairs = {f"{rows[i]} {columns[i]}" for i in np.flatnonzero(differs)}
         raise SchemaError(f"two values for {preview(sorted(pairs))}", where=str(path))
-    return pd.DataFrame(out.reshape(len(row_names), -1), index=row_names, columns=column_names)
+    return pd.DataFrame(out.reshape(len(row_names), len(column_names)), row_names, column_names)
 
 
 def unpivot(wide: pd.DataFrame, column: str, value: str) -> pd.DataFrame:

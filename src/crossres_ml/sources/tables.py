@@ -19,6 +19,7 @@ import joblib
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from joblib.externals.loky import get_reusable_executor
 
 from crossres_ml.errors import CrossresError, SchemaError, SourceError, preview
 from crossres_ml.sources import (
@@ -36,7 +37,7 @@ from crossres_ml.sources import (
     yard,
 )
 from crossres_ml.sources.resolve import Found
-from crossres_ml.sources.schema import Table
+from crossres_ml.sources.schema import Matrix, Table
 
 __all__ = ["TABLES", "Table", "load_tables"]
 
@@ -86,15 +87,18 @@ def load_tables(
         if name in wanted and (files := _files(TABLES[name], found)):
             plan[name] = files
     keys = {name: _key(TABLES[name], files) for name, files in plan.items()}
-    out = {name: _cached(cache, name, key) for name, key in keys.items()}
+    out = {name: _cached(cache, TABLES[name], key) for name, key in keys.items()}
     cold = [name for name, frame in out.items() if frame is None]
     if cold:
         log.info("reading %d tables from their files: %s", len(cold), ", ".join(cold))
-        cold.sort(key=lambda n: -sum(f.path.stat().st_size for f in plan[n].values()))
         paths = {n: {i: f.path for i, f in plan[n].items()} for n in cold}
-        work = (joblib.delayed(_read_into_cache)(n, paths[n], cache, keys[n]) for n in cold)
-        _raise_all(joblib.Parallel(n_jobs=min(jobs, len(cold)))(work))
-        out.update({name: _fresh(cache, name, keys[name]) for name in cold})
+        largest_first = sorted(cold, key=lambda n: -sum(p.stat().st_size for p in paths[n].values()))
+        work = (joblib.delayed(_read_into_cache)(n, paths[n], cache, keys[n]) for n in largest_first)
+        errors = joblib.Parallel(n_jobs=min(jobs, len(cold)))(work)
+        get_reusable_executor().shutdown()  # idle workers would keep their memory for minutes
+        told = dict(zip(largest_first, errors, strict=True))
+        _raise_all(told[name] for name in cold)
+        out.update({name: _fresh(cache, TABLES[name], keys[name]) for name in cold})
     return {name: frame for name, frame in out.items() if frame is not None}
 
 
@@ -139,7 +143,7 @@ def _read_into_cache(name: str, paths: dict[str, Path], cache: Path, key: str) -
             where=preview(str(p) for p in paths.values()),
             do="fetch the files again: crossres data fetch",
         )
-    _store(cache, name, key, frame)
+    _store(cache, table, key, frame)
     return None
 
 
@@ -153,12 +157,12 @@ def _raise_all(results: Iterable[CrossresError | None]) -> None:
         raise kind(f"{len(errors)} tables cannot be used:\n{what}", do=errors[0].do)
 
 
-def _store(cache: Path, name: str, key: str, frame: pd.DataFrame) -> None:
+def _store(cache: Path, table: Table, key: str, frame: pd.DataFrame) -> None:
     """Write ``<name>-<key>-<content hash>.parquet`` and remove what older files gave.
 
-    A table with more columns than rows is stored turned: parquet is slow with many columns.
+    A matrix with more columns than rows is stored turned: parquet is slow with many columns.
     """
-    turned = frame.shape[1] > frame.shape[0]
+    turned = isinstance(table.schema, Matrix) and frame.shape[1] > frame.shape[0]
     data = pa.Table.from_pandas(frame.T if turned else frame)
     if turned:
         data = data.replace_schema_metadata({**data.schema.metadata, _LAYOUT: b"1"})
@@ -166,8 +170,8 @@ def _store(cache: Path, name: str, key: str, frame: pd.DataFrame) -> None:
     pq.write_table(data, buffer, compression="zstd", compression_level=1)
     content = buffer.getvalue()
     cache.mkdir(parents=True, exist_ok=True)
-    old = list(cache.glob(f"{name}-*-*.parquet"))
-    target = cache / f"{name}-{key}-{hashlib.sha256(content).hexdigest()[:20]}.parquet"
+    old = list(cache.glob(f"{table.name}-*-*.parquet"))
+    target = cache / f"{table.name}-{key}-{hashlib.sha256(content).hexdigest()[:20]}.parquet"
     handle, temporary = tempfile.mkstemp(dir=cache, suffix=".part")
     with os.fdopen(handle, "wb") as file:
         file.write(content)
@@ -177,9 +181,9 @@ def _store(cache: Path, name: str, key: str, frame: pd.DataFrame) -> None:
             path.unlink(missing_ok=True)
 
 
-def _cached(cache: Path, name: str, key: str) -> pd.DataFrame | None:
+def _cached(cache: Path, table: Table, key: str) -> pd.DataFrame | None:
     """Load the stored table, or None when there is none or its bytes are not what was written."""
-    for path in cache.glob(f"{name}-{key}-*.parquet"):
+    for path in cache.glob(f"{table.name}-{key}-*.parquet"):
         try:
             content = path.read_bytes()
         except OSError:
@@ -189,12 +193,15 @@ def _cached(cache: Path, name: str, key: str) -> pd.DataFrame | None:
             continue
         data = pq.read_table(pa.BufferReader(content))
         frame: pd.DataFrame = data.to_pandas()
-        return frame.T if _LAYOUT in data.schema.metadata else frame
+        if _LAYOUT in data.schema.metadata:
+            frame = frame.T
+        anonymous = isinstance(table.schema, Matrix) and table.schema.index is None
+        return frame.reset_index(drop=True) if anonymous else frame
     return None
 
 
-def _fresh(cache: Path, name: str, key: str) -> pd.DataFrame:
-    frame = _cached(cache, name, key)
+def _fresh(cache: Path, table: Table, key: str) -> pd.DataFrame:
+    frame = _cached(cache, table, key)
     if frame is None:
-        raise SourceError(f"table {name} was read but is not in the cache", where=str(cache))
+        raise SourceError(f"table {table.name} was read but is not in the cache", where=str(cache))
     return frame
