@@ -55,12 +55,14 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def write_table(path: Path, table: pd.DataFrame) -> None:
-    """Write a table as .csv or .parquet, by its suffix."""
+    """Write a table as .csv, .tsv or .parquet, by its suffix; a plain row number is not written."""
+    index = not isinstance(table.index, pd.RangeIndex)
     with atomic(path) as part:
-        if path.suffix == ".csv":
-            table.to_csv(part, float_format="%.10g", lineterminator="\n")
+        if path.suffix == ".parquet":
+            table.to_parquet(part, index=index)
         else:
-            table.to_parquet(part)
+            separator = "\t" if path.suffix == ".tsv" else ","
+            table.to_csv(part, sep=separator, float_format="%.10g", lineterminator="\n", index=index)
 
 
 def sha256(path: Path) -> str:

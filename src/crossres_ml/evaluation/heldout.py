@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -189,7 +190,8 @@ def run_fold(data: FoldData, config: TrainConfig) -> tuple[pd.DataFrame, pd.Data
     Returns
     -------
     predictions : pandas.DataFrame
-        One row per model and held-out line.
+        One row per model and held-out line; with the model's parameters, read back from the
+        fitted estimator, as JSON.
     contributions : pandas.DataFrame
         Per model (baselines apart) and feature, ``cell_line_out`` only: sum of absolute SHAP values
         over the held-out lines, covariance of value and SHAP value, number of lines.
@@ -200,6 +202,7 @@ def run_fold(data: FoldData, config: TrainConfig) -> tuple[pd.DataFrame, pd.Data
             model = ResistanceModel(name, config.features, config.inner_folds, config.seed).fit(data.view)
             out = model.predict_held_out(data.X).join(data.truth)
             out["inner_spearman"] = model.inner_spearman_
+            out["parameters"] = json.dumps(model.estimator_.parameters(), sort_keys=True, default=str)
             predictions.append(out.assign(model=name).rename_axis("model_id").reset_index())
             if data.fold.mode == "cell_line_out" and not model.kind.baseline:
                 contributions.append(_contributions(model.estimator_.explain(data.X), data.X, name))
@@ -211,7 +214,7 @@ def run_fold(data: FoldData, config: TrainConfig) -> tuple[pd.DataFrame, pd.Data
 
 
 def _contributions(values: pd.DataFrame, X: pd.DataFrame, model: str) -> pd.DataFrame:
-    """Sums over held-out lines from which `crossres_ml.audit.attribution` makes ranks and signs."""
+    """Sum over held-out lines what `crossres_ml.audit.attribution` ranks."""
     x = X[values.columns].to_numpy(dtype=float)
     s = np.where(np.isfinite(x), values.to_numpy(), np.nan)
     with warnings.catch_warnings():

@@ -107,7 +107,8 @@ def _feature_table(model: ResistanceModel, X: pd.DataFrame, info: pd.DataFrame) 
     )
     numbers = ["median", "low", "high", "share"]
     table[numbers] = table[numbers].astype(float).round(8)
-    return [{"feature": f, **row} for f, row in zip(columns, table.to_dict("records"), strict=True)]
+    rows = table.to_dict("index")
+    return [{"feature": f, **{str(k): v for k, v in rows[f].items()}} for f in columns]
 
 
 def save_bundle(

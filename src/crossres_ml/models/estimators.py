@@ -155,9 +155,7 @@ class LinearPipeline(Estimator):
         self.columns = self._select(X)
         if not self.columns:
             raise CohortError(f"no feature to learn from in {len(X)} lines", where=f"model {self.name}")
-        self.pipeline_: Pipeline = make_pipeline(
-            SimpleImputer(strategy="median"), StandardScaler(), self._final()
-        )
+        self.pipeline_: Pipeline = make_pipeline(SimpleImputer(), StandardScaler(), self._final())
         self.pipeline_.fit(X[self.columns].to_numpy(dtype=float), label if self.fits_label else y)
         return self
 
@@ -221,8 +219,7 @@ class LightGBMScore(Estimator):
 
     name = "lightgbm"
     grid = (
-        {"num_leaves": 4, "n_estimators": 150},
-        {"num_leaves": 4, "n_estimators": 300},
+        {"num_leaves": 4, "n_estimators": 250},
         {"num_leaves": 8, "n_estimators": 150},
     )
 

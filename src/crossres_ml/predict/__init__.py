@@ -1,0 +1,1 @@
+"""Tables of new profiles: aligned by name, checked, and scored with saved models."""

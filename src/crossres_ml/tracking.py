@@ -1,0 +1,233 @@
+"""MLflow: the only module that imports it.
+
+The file is also the model code that MLflow stores ("models from code"), so that a served model is
+our verified bundle and nothing is pickled.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # a run must not phone anywhere
+
+import mlflow
+from mlflow.data.pandas_dataset import from_pandas
+from mlflow.models import infer_signature, set_model
+from mlflow.pyfunc import PythonModel, log_model
+
+from crossres_ml.artifacts import versions
+from crossres_ml.config import TaskName, TrainConfig
+from crossres_ml.models.bundle import Bundle, load_bundle
+from crossres_ml.report.summary import Summary, TaskSummary
+
+log = logging.getLogger(__name__)
+DEFAULT_URI = "sqlite:///mlflow.db"
+
+
+class BundleModel(PythonModel):  # type: ignore[misc]
+    """A bundle behind MLflow's pyfunc interface: features in, score and probability out."""
+
+    def load_context(self, context: Any) -> None:
+        """Load and verify the bundle."""
+        self.bundle: Bundle = load_bundle(Path(context.artifacts["bundle"]))
+
+    def predict(
+        self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None
+    ) -> pd.DataFrame:
+        """Align the columns by name and score."""
+        return self.bundle.predict(model_input.reindex(columns=self.bundle.features.index))
+
+
+set_model(BundleModel())
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep MLflow's start-up and migration chatter out of our output."""
+    names = ("mlflow", "alembic")
+    before = {n: logging.getLogger(n).level for n in names}
+    for n in names:
+        logging.getLogger(n).setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        for n, level in before.items():
+            logging.getLogger(n).setLevel(level)
+
+
+def _git_commit() -> str:
+    try:
+        done = subprocess.run(
+            ["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True, timeout=10,
+            cwd=Path(__file__).parent,
+        )  # fmt: skip
+    except (OSError, subprocess.SubprocessError):
+        return "unknown"
+    return done.stdout.strip()
+
+
+def _experiment(name: str, uri: str) -> str:
+    """Find or make an experiment; artifacts go beside a local store, not into the current folder."""
+    found = mlflow.get_experiment_by_name(name)
+    if found is not None:
+        return str(found.experiment_id)
+    place = None
+    if uri.startswith("sqlite:///"):
+        place = (Path(uri.removeprefix("sqlite:///")).resolve().parent / "mlartifacts" / name).as_uri()
+    return str(mlflow.create_experiment(name, artifact_location=place))
+
+
+def _inputs(results: Path, summary: Summary) -> None:
+    """Record the cohort as dataset input, with its hash and the hashes of its sources."""
+    lines = pd.read_csv(results / "lines.csv")
+    digest = summary.data.cohort_hash[:32]
+    dataset = from_pandas(lines, name=f"{summary.data.kind}_cohort", digest=digest)
+    mlflow.log_input(dataset, context="training")
+    mlflow.log_dict(summary.data.source_hashes, "source_hashes.json")
+
+
+def _log_metrics(task: TaskSummary, model: str) -> None:
+    for mode, metrics in task.models[model].items():
+        for metric, interval in metrics.items():
+            for part, value in interval.model_dump().items():
+                if value is not None:
+                    suffix = "" if part == "value" else f"_{part}"
+                    mlflow.log_metric(f"{mode}/{metric}{suffix}", value)
+
+
+def _log_folds(results: Path, task: str, model: str) -> None:
+    """Log fitted parameters, and per fold (as step) the inner skill and the held-out Spearman."""
+    table = pd.read_parquet(results / "predictions.parquet")
+    part = table[(table.task == task) & (table.model == model) & (table["mode"] == "cell_line_out")]
+    mlflow.log_params(_fitted_parameters(part))
+    for step, ((_, _), fold) in enumerate(part.groupby(["repeat", "fold"])):
+        mlflow.log_metric("fold/inner_spearman", float(fold.inner_spearman.iloc[0]), step=step)
+        if np.ptp(fold.score) > 0:
+            mlflow.log_metric(
+                "fold/spearman", float(fold.score.corr(fold.response, method="spearman")), step=step
+            )
+
+
+def _fitted_parameters(predictions: pd.DataFrame) -> dict[str, str]:
+    """Parameters read back from the fitted estimators; where folds differ, every value with its count."""
+    fits = predictions.drop_duplicates(["repeat", "fold"]).parameters.map(json.loads)
+    table = pd.DataFrame(list(fits)).astype(str)
+    out = {}
+    for name in table:
+        counts = table[name].value_counts().sort_index()
+        out[str(name)] = (
+            counts.index[0] if len(counts) == 1 else ", ".join(f"{v} x{n}" for v, n in counts.items())
+        )
+    return {k: v[:500] for k, v in out.items()}
+
+
+def _log_model(folder: Path) -> None:
+    bundle = load_bundle(folder)
+    example = bundle.features["median"].to_frame().T.reset_index(drop=True).astype(float)
+    log_model(
+        name="model",
+        python_model=str(Path(__file__).resolve()),
+        artifacts={"bundle": str(folder)},
+        signature=infer_signature(example, bundle.predict(example)),
+        input_example=example,
+        pip_requirements=[f"{k}=={v}" for k, v in versions().items() if k != "crossres-ml"],
+    )
+
+
+def _child(results: Path, task: TaskName, summary: Summary, model: str, tags: dict[str, str]) -> None:
+    section = summary.tasks[task]
+    with mlflow.start_run(run_name=model, nested=True, tags={**tags, "model": model}):
+        _log_metrics(section, model)
+        _log_folds(results, task, model)
+        if model == section.champion:
+            folder = results / "models" / task
+            mlflow.log_artifact(str(folder / "MODEL_CARD.md"))
+            _log_model(folder)
+
+
+def log_run(results: Path, summary: Summary, config: TrainConfig, uri: str) -> None:
+    """Log a finished run: per task a parent, and a child for each model.
+
+    Parameters
+    ----------
+    results : Path
+        Folder of results.
+    summary : Summary
+        Its summary.
+    config : TrainConfig
+        The configuration.
+    uri : str
+        Tracking URI.
+    """
+    with _quiet():
+        mlflow.set_tracking_uri(uri)
+        tags = {
+            "data": summary.data.kind.upper() if summary.data.kind == "simulated" else summary.data.kind,
+            "git_commit": _git_commit(),
+            "config_hash": summary.data.config_hash,
+            "cohort_hash": summary.data.cohort_hash,
+        }
+        for task, section in summary.tasks.items():
+            experiment = _experiment(f"crossres-{task}", uri)
+            name = f"{task}: {section.champion}" + (
+                " (SIMULATED)" if summary.data.kind == "simulated" else ""
+            )
+            with mlflow.start_run(
+                experiment_id=experiment, run_name=name, tags={**tags, "champion": section.champion}
+            ):
+                mlflow.log_params({k: str(v)[:500] for k, v in config.model_dump(mode="json").items()})
+                _inputs(results, summary)
+                _log_metrics(section, section.champion)
+                for file in (
+                    "splits.parquet",
+                    "splits.csv",
+                    "coverage.csv",
+                    f"shap_{task}.csv",
+                    "named_genes.csv",
+                    "report.html",
+                ):
+                    mlflow.log_artifact(str(results / file))
+                mlflow.log_artifacts(str(results / "figures"), "figures")
+                for model in section.models:
+                    _child(results, task, summary, model, tags)
+
+
+def open_ui(uri: str, port: int) -> int:
+    """Serve the MLflow UI on this machine until interrupted.
+
+    Parameters
+    ----------
+    uri : str
+        Tracking URI.
+    port : int
+        Port on 127.0.0.1.
+
+    Returns
+    -------
+    int
+        Exit code of the server.
+    """
+    command = [
+        sys.executable,
+        "-m",
+        "mlflow",
+        "ui",
+        "--backend-store-uri",
+        uri,
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+    ]
+    return subprocess.call(command)
