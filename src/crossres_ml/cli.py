@@ -129,6 +129,77 @@ def _show(looks: Sequence[Look], origins: Mapping[str, str] | None = None) -> in
     return int(counts["damaged"] + counts["missing"] > 0)
 
 
+RESULTS = Path("artifacts/latest")
+TrackingUri = Annotated[
+    str,
+    typer.Option("--tracking-uri", envvar="MLFLOW_TRACKING_URI", help="Where MLflow keeps the runs."),
+]
+
+
+@app.command()
+def train(
+    config: Annotated[
+        Path | None, typer.Option(help="Configuration file.", show_default="configs/train.yaml")
+    ] = None,
+    data: Annotated[
+        str | None, typer.Option("--data", help="auto, real or simulated; overrules the configuration.")
+    ] = None,
+    mirror: Mirror = None,
+    output: Annotated[Path, typer.Option(help="Folder of results.")] = RESULTS,
+    tracking_uri: TrackingUri = "sqlite:///mlflow.db",
+    jobs: Annotated[
+        int, typer.Option(min=1, help="Parallel processes; the results do not depend on it.")
+    ] = 2,
+) -> None:
+    """Get the data, train the three models, evaluate, explain, save and log them."""
+    from crossres_ml.config import load_panels, load_train_config
+    from crossres_ml.terminal import announce, fold_progress, show_results
+    from crossres_ml.workflow import train as run
+
+    settings = load_train_config(config, data=data)
+    with fold_progress() as progress:
+        done = run(
+            settings,
+            load_panels(),
+            output=output,
+            tracking_uri=tracking_uri,
+            mirror=mirror,
+            jobs=jobs,
+            progress=progress,
+            announce=announce,
+        )
+    show_results(done)
+
+
+@app.command()
+def predict(
+    profiles: Annotated[Path, typer.Argument(help="Table of samples in rows: .csv, .tsv or .parquet.")],
+    output: Annotated[Path, typer.Option(help="Scores: .csv, .tsv or .parquet.")],
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="Folder of a model or of results, or a task.", show_default="all tasks, artifacts/latest"
+        ),
+    ] = None,
+) -> None:
+    """Score new profiles: probability and score of resistance for every task."""
+    from crossres_ml.predict.score import predict_file
+
+    scores = predict_file(profiles, output, model)
+    typer.echo(f"{len(scores)} samples scored: {output}")
+
+
+@app.command()
+def ui(
+    tracking_uri: TrackingUri = "sqlite:///mlflow.db",
+    port: Annotated[int, typer.Option(help="Port on this machine.")] = 5000,
+) -> None:
+    """Open the MLflow UI on the runs of this folder."""
+    from crossres_ml.tracking import open_ui
+
+    raise typer.Exit(open_ui(tracking_uri, port))
+
+
 def main() -> None:
     """Run the command line; a user's error becomes a message and exit code 2, never a traceback."""
     try:

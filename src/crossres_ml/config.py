@@ -145,8 +145,10 @@ def _load(path: Path) -> Any:
         raise ConfigError(f"is not YAML: {e}", where=str(path), do="mend the syntax") from e
 
 
-def _validate(kind: type[_T], path: Path) -> _T:
+def _validate(kind: type[_T], path: Path, **overrules: Any) -> _T:
     raw = _load(path)
+    if isinstance(raw, dict):
+        raw |= overrules
     try:
         return kind.model_validate(raw)
     except ValidationError as e:
@@ -160,13 +162,15 @@ def _validate(kind: type[_T], path: Path) -> _T:
         ) from e
 
 
-def load_train_config(path: Path | None = None) -> TrainConfig:
+def load_train_config(path: Path | None = None, *, data: str | None = None) -> TrainConfig:
     """Read and check a training configuration.
 
     Parameters
     ----------
     path : Path, optional
         YAML file; by default ``configs/train.yaml``.
+    data : str, optional
+        Overrules the file's ``data``.
 
     Returns
     -------
@@ -178,7 +182,7 @@ def load_train_config(path: Path | None = None) -> TrainConfig:
     ConfigError
         If the file cannot be read or has an unknown key or bad value; all are named at once.
     """
-    return _validate(TrainConfig, path or config_path("train.yaml"))
+    return _validate(TrainConfig, path or config_path("train.yaml"), **({"data": data} if data else {}))
 
 
 def load_panels(path: Path | None = None) -> Panels:

@@ -24,7 +24,8 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # a run must not phon
 import mlflow
 from mlflow.data.pandas_dataset import from_pandas
 from mlflow.models import infer_signature, set_model
-from mlflow.pyfunc import PythonModel, log_model
+from mlflow.pyfunc import log_model
+from mlflow.pyfunc.model import PythonModel
 
 from crossres_ml.artifacts import versions
 from crossres_ml.config import TaskName, TrainConfig
@@ -35,7 +36,7 @@ log = logging.getLogger(__name__)
 DEFAULT_URI = "sqlite:///mlflow.db"
 
 
-class BundleModel(PythonModel):  # type: ignore[misc]
+class BundleModel(PythonModel):
     """A bundle behind MLflow's pyfunc interface: features in, score and probability out."""
 
     def load_context(self, context: Any) -> None:

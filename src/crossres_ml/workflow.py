@@ -71,6 +71,7 @@ def train(
     mirror: Path | None = None,
     jobs: int = 2,
     progress: Progress = lambda done, total: None,
+    announce: Callable[[str], None] = lambda kind: None,
 ) -> Trained:
     """Train, evaluate, explain, save and log; do nothing when the results are current.
 
@@ -90,6 +91,8 @@ def train(
         Parallel processes.
     progress : callable, optional
         Called with folds done and in total.
+    announce : callable, optional
+        Called with the kind of data as soon as it is decided.
 
     Returns
     -------
@@ -99,6 +102,7 @@ def train(
     times: dict[str, float] = {}
     with timed(times, "data_verified", time.monotonic):
         plan = plan_data(config, mirror)
+    announce(plan.kind)
     key = run_key(
         config=config.digest(), panels=panels.model_dump(mode="json"), sources=plan.sources, kind=plan.kind
     )
