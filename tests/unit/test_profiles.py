@@ -1,0 +1,166 @@
+"""Tables of new profiles: what is understood, and what is refused with which words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from crossres_ml.errors import BundleError, ProfileError
+from crossres_ml.models.bundle import Bundle
+from crossres_ml.predict.profiles import align, check_units, feature_name, read_profiles
+from crossres_ml.predict.score import predict_file, score_profiles
+
+
+class Additive:
+    """Stands for a booster: the score is the sum of the measured values."""
+
+    def predict(self, X: np.ndarray, num_threads: int) -> np.ndarray:
+        return np.nansum(X, axis=1)
+
+
+def bundle(*features: str) -> Bundle:
+    units = {"rna": "log2_tpm", "mutation": "0/1", "lineage": "0/1", "rppa": "log2"}
+    table = pd.DataFrame(
+        {"unit": [units[f.split(":")[0]] for f in features], "share": 1 / len(features)},
+        index=pd.Index(features, name="feature"),
+    )
+    recipe = {"task": "radiation", "data": {"kind": "real"}, "calibration": {"slope": 1.0, "intercept": 0.0}}
+    return Bundle(recipe, table, Additive())
+
+
+def written(folder: Path, text: str, name: str = "profiles.csv") -> Path:
+    path = folder / name
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("column", "feature"),
+    [
+        ("TP53", "rna:TP53"),
+        ("TP53 (7157)", "rna:TP53"),
+        (" TP53 ", "rna:TP53"),
+        ("mutation:TP53", "mutation:TP53"),
+        ("rppa:Akt_pS473", "rppa:Akt_pS473"),
+        ("HLA-A (3105)", "rna:HLA-A"),
+    ],
+)
+def test_columns_are_understood(column: str, feature: str) -> None:
+    assert feature_name(column) == feature
+
+
+def test_columns_are_aligned_by_name_not_by_position(tmp_path: Path) -> None:
+    model = bundle("rna:A", "rna:B", "mutation:C")
+    one = read_profiles(written(tmp_path, "model_id,A,B,mutation:C\nx,1,2,0\ny,3,,1\n"))
+    other = read_profiles(written(tmp_path, "mutation:C,B (22),model_id,A (11)\n0,2,x,1\n1,,y,3\n", "b.csv"))
+    pd.testing.assert_frame_equal(align(one, model)[0], align(other, model)[0])
+    assert list(align(other, model)[0].columns) == list(model.features.index)
+
+
+def test_csv_tsv_and_parquet_give_the_same(tmp_path: Path) -> None:
+    table = pd.DataFrame({"sample": ["x", "y"], "A": [1.5, 2.25], "B": [0.1, np.nan]})
+    table.to_csv(tmp_path / "p.csv", index=False)
+    table.to_csv(tmp_path / "p.tsv", index=False, sep="\t")
+    table.to_parquet(tmp_path / "p.parquet")
+    table.set_index("sample").to_parquet(tmp_path / "q.parquet")
+    read = [read_profiles(tmp_path / n).values for n in ("p.csv", "p.tsv", "p.parquet", "q.parquet")]
+    for other in read[1:]:
+        pd.testing.assert_frame_equal(read[0], other)
+
+
+def test_first_column_is_the_id_and_order_is_kept(tmp_path: Path) -> None:
+    read = read_profiles(written(tmp_path, "name,A\nz,1\na,2\nm,3\n"))
+    assert list(read.values.index) == ["z", "a", "m"]
+
+
+def test_whole_numbers_may_be_ids(tmp_path: Path) -> None:
+    assert list(read_profiles(written(tmp_path, "sample,A\n7,1.5\n9,2.5\n")).values.index) == ["7", "9"]
+
+
+def test_lineage_may_be_text(tmp_path: Path) -> None:
+    model = bundle("rna:A", "lineage:Lung", "lineage:Bone")
+    X, missing = align(read_profiles(written(tmp_path, "id,A,lineage\nx,1,Lung\ny,2,\nz,3,Mars\n")), model)
+    assert missing == []
+    np.testing.assert_array_equal(X.iloc[:, 1:], [[1, 0], [np.nan, np.nan], [0, 0]])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "cannot be read"),
+        ("id\nx\n", "1 columns"),
+        ("id,A\n", "0 samples"),
+        ("A,B\n1.5,2.5\n1.5,3.5\n", "no sample ids"),
+        ("A,B\n0.51,2\n0.52,3\n", "no sample ids"),
+        ("id,A\nx,1\nx,2\n", "ids given more than once: x"),
+        ("id,A\nx,1\n,2\n", "1 samples without an id"),
+        ("id,A,A\nx,1,2\n", "columns given more than once: A"),
+        ("id,A,A (12)\nx,1,2\n", "features given more than once: rna:A"),
+        ("id,A,B\nx,1,high\ny,2,3\n", r"1 cells are no finite numbers: 'high' \(sample x, column B\)"),
+        ("id,A\nx,inf\n", "no finite numbers"),
+        ("id,A\nx,1.5.2\n", "no finite numbers"),
+    ],
+)
+def test_bad_tables_are_refused(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(ProfileError, match=message):
+        read_profiles(written(tmp_path, text))
+
+
+def test_a_missing_file_a_wrong_suffix_and_a_cut_parquet_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ProfileError, match="cannot be read"):
+        read_profiles(tmp_path / "none.csv")
+    with pytest.raises(ProfileError, match=r"suffix '.xlsx'"):
+        read_profiles(written(tmp_path, "x", "p.xlsx"))
+    pd.DataFrame({"id": ["x"], "A": [1.0]}).to_parquet(tmp_path / "p.parquet")
+    cut = written(tmp_path, "", "cut.parquet")
+    cut.write_bytes((tmp_path / "p.parquet").read_bytes()[:100])
+    with pytest.raises(ProfileError, match="cannot be read"):
+        read_profiles(cut)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("id,A\nx,-1.2\n", r"rna:A = -1.2 \(sample x\): expected log2"),
+        ("id,A\nx,3512\n", "expected log2"),
+        ("id,A,mutation:C\nx,1,2\n", "expected 0 or 1"),
+        ("id,A,mutation:C\nx,1,0.5\n", "expected 0 or 1"),
+        ("id,A,mutation:C\nx,-4,9\n", "expected log2.*expected 0 or 1"),
+    ],
+)
+def test_impossible_values_are_refused(tmp_path: Path, text: str, message: str) -> None:
+    read = read_profiles(written(tmp_path, text))
+    with pytest.raises(ProfileError, match=message):
+        check_units(read, [bundle("rna:A", "mutation:C")], "profiles.csv")
+
+
+def test_missing_features_are_told_with_their_share(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    read = read_profiles(written(tmp_path, "id,A,Z\nx,1,4\n"))
+    out = score_profiles(read, [bundle("rna:A", "rna:B", "rna:C", "rna:D")], "p")
+    assert "3 of 4 features are not in the table; 75 % of the model rests on them" in caplog.text
+    assert out.radiation_coverage["x"] == pytest.approx(0.25)
+
+
+def test_a_sample_without_values_gets_no_number(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    out = score_profiles(read_profiles(written(tmp_path, "id,A\nx,1\ny,\n")), [bundle("rna:A")], "p")
+    assert "no score for 1 samples without any value: y" in caplog.text
+    assert np.isfinite(out.radiation_probability["x"])
+    assert np.isnan(out.radiation_probability["y"])
+    assert np.isnan(out.radiation_score["y"])
+
+
+def test_a_table_without_any_feature_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ProfileError, match="none of the 1 features of the radiation model"):
+        score_profiles(read_profiles(written(tmp_path, "id,Z\nx,1\n")), [bundle("rna:A")], "p")
+
+
+def test_nothing_is_written_when_something_is_wrong(tmp_path: Path) -> None:
+    profiles = written(tmp_path, "id,A\nx,1\n")
+    with pytest.raises(ProfileError, match=r"suffix '.pdf' of the output"):
+        predict_file(profiles, tmp_path / "out.pdf")
+    with pytest.raises(BundleError, match="no model there"):
+        predict_file(profiles, tmp_path / "out.csv", str(tmp_path))
+    assert [p.name for p in tmp_path.iterdir()] == ["profiles.csv"]
