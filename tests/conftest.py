@@ -1,16 +1,23 @@
-"""Fixtures that lead to the real public files; tests that ask for them are skipped where there are none."""
+"""Fixtures: the real public files (skipped, with the reason, where there are none), and small simulated studies."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
+from crossres_ml.cohort.build import build_cohort
+from crossres_ml.cohort.cohort import RESPONSES, Cohort
+from crossres_ml.config import FeatureConfig, Panels, SplitConfig, TrainConfig, load_panels
 from crossres_ml.sources.registry import load_registry
 from crossres_ml.sources.resolve import MIRROR_VARIABLE, NEARBY_MIRROR, Found, resolve
+from crossres_ml.sources.simulated import SimulatedStudy, simulate
 from crossres_ml.sources.tables import load_tables
+from crossres_ml.splits import make_splits
 
 
 @pytest.fixture(scope="session")
@@ -51,3 +58,87 @@ def found(mirror: Path) -> dict[str, Found]:
 def tables(found: dict[str, Found], pytestconfig: pytest.Config) -> dict[str, pd.DataFrame]:
     """All tables; kept between runs under pytest's own cache, keyed by content."""
     return load_tables(found, pytestconfig.cache.mkdir("tables"))
+
+
+# --- small studies made by code -------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def panels() -> Panels:
+    """The drug panels of the project."""
+    return load_panels()
+
+
+@pytest.fixture(scope="session")
+def study(panels: Panels) -> SimulatedStudy:
+    """A small simulated study: 250 lines."""
+    return simulate(panels, lines=250, seed=1)
+
+
+@pytest.fixture(scope="session")
+def cohort(study: SimulatedStudy, panels: Panels) -> Cohort:
+    """The cohort of the small study."""
+    return build_cohort(study.tables, panels, kind="simulated", sources={"simulated": "0" * 64})
+
+
+@pytest.fixture(scope="session")
+def small_config() -> TrainConfig:
+    """A configuration for the small study: 3 folds a task (2 of lines, 1 of a lineage), 4 models."""
+    return TrainConfig(
+        data="simulated",
+        seed=3,
+        splits=SplitConfig(folds=2, repeats=1, lineage_min_lines=29),
+        features=FeatureConfig(
+            blocks=("rna", "mutation", "driver", "burden", "lineage"), always=("rppa:PROT000",)
+        ),
+        models=("prevalence", "lineage_mean", "ridge", "lightgbm"),
+        inner_folds=2,
+        bootstrap=100,
+        named_genes={"TP53": ("driver:TP53", "rna:TP53"), "RAD51": ("rna:RAD51",)},
+    )
+
+
+@pytest.fixture(scope="session")
+def splits(cohort: Cohort, small_config: TrainConfig) -> pd.DataFrame:
+    """The checked splits of the small study."""
+    config = small_config
+    return make_splits(cohort, config.splits, quantile=config.resistant_quantile, seed=config.seed)
+
+
+@pytest.fixture(scope="session")
+def make_cohort() -> Callable[..., Cohort]:
+    """Give a function that makes a cohort from a lineage and a group per line."""
+
+    def make(
+        lineage: Sequence[str],
+        group: Sequence[int],
+        responses: pd.DataFrame | None = None,
+        blocks: dict[str, pd.DataFrame] | None = None,
+    ) -> Cohort:
+        ids = pd.Index([f"ACH-{i:06d}" for i in range(len(lineage))], name="model_id")
+        names = {"cell_line": ids, "lineage": lineage, "subtype": "none", "group": [f"G{g}" for g in group]}
+        rng = np.random.default_rng(len(lineage))
+        made = pd.DataFrame(rng.normal(size=(len(ids), len(RESPONSES))), ids, list(RESPONSES))
+        tables = {"rna": pd.DataFrame({"A": np.arange(len(ids))}, ids, dtype=np.float32)}
+        tables = {n: t.set_axis(ids, axis=0) for n, t in sorted((blocks or tables).items())}
+        info = [(f"{b}:{f}", b, f, "unit", "made") for b, t in tables.items() for f in t.columns]
+        columns = ["feature", "block", "name", "unit", "provenance"]
+        return Cohort(
+            kind="simulated",
+            lines=pd.DataFrame(names, index=ids).astype(str),
+            blocks=tables,
+            features=pd.DataFrame(info, columns=columns).set_index("feature"),
+            responses=made if responses is None else responses.set_axis(ids, axis=0),
+            sources={},
+            unresolved=pd.DataFrame(columns=["table", "alias", "reason"]),
+            dropped=pd.DataFrame(columns=["what", "count", "reason"]),
+        )
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def real_cohort(tables: dict[str, pd.DataFrame], found: dict[str, Found], panels: Panels) -> Cohort:
+    """The cohort of the real public files."""
+    sources = {name: file.sha256 for name, file in found.items()}
+    return build_cohort(tables, panels, kind="real", sources=sources)

@@ -1,0 +1,144 @@
+"""A configuration is right or refused, with every fault named."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from pydantic import ValidationError
+
+from crossres_ml.config import DrugPanel, config_path, load_panels, load_train_config
+from crossres_ml.errors import ConfigError
+
+
+def write(folder: Path, name: str = "train.yaml", **changes: Any) -> Path:
+    raw = yaml.safe_load(config_path(name).read_text(encoding="utf-8")) | changes
+    path = folder / name
+    path.write_text(yaml.safe_dump(raw), encoding="utf-8")
+    return path
+
+
+def test_default_configuration_is_valid() -> None:
+    config = load_train_config()
+    assert config.data == "auto"
+    assert set(config.named_genes) == {"TP53", "RAD51", "ERCC1", "BIRC5"}
+    assert config.resistant_quantile == pytest.approx(2 / 3)
+
+
+def test_default_panels_have_no_ctrp_platinum() -> None:
+    panels = load_panels()
+    assert len(panels.chemotherapy.drugs) == 14
+    assert panels.chemotherapy.min_drugs == 8
+    assert not [d for d in panels.chemotherapy.drugs if "plat" in d.lower()]
+    assert panels.platinum.table == "gdsc_response"
+
+
+def test_every_fault_is_named_at_once(tmp_path: Path) -> None:
+    path = write(tmp_path, seed=-1, colour="red", bootstrap=3, splits={"folds": 1, "shuffle": True})
+    with pytest.raises(ConfigError, match="invalid configuration") as error:
+        load_train_config(path)
+    text = str(error.value)
+    for fault in ("seed", "colour", "bootstrap", "splits.folds", "splits.shuffle", "got -1", "got 'red'"):
+        assert fault in text
+    assert str(path) in text
+    assert "known keys: data, seed," in text
+
+
+@pytest.mark.parametrize(
+    ("changes", "fault"),
+    [
+        ({"resistant_quantile": 1.0}, "resistant_quantile"),
+        ({"resistant_quantile": float("nan")}, "resistant_quantile"),
+        ({"data": "mixed"}, "data"),
+        ({"models": []}, "models"),
+        ({"features": {"blocks": []}}, "features.blocks"),
+        ({"features": {"blocks": ["rna"], "min_coverage": 0}}, "features.min_coverage"),
+        ({"simulated_lines": 20}, "simulated_lines"),
+        ({"inner_folds": 1}, "inner_folds"),
+        ({"named_genes": {"TP53": "rna:TP53"}}, "named_genes.TP53"),
+    ],
+)
+def test_bad_value_is_named(tmp_path: Path, changes: dict[str, Any], fault: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(fault)):
+        load_train_config(write(tmp_path, **changes))
+
+
+def test_bad_panel_is_named(tmp_path: Path) -> None:
+    broken = {"table": "nci60", "value": "auc", "drugs": [], "min_drugs": 0, "reason": "none"}
+    with pytest.raises(ConfigError, match=r"chemotherapy\.table") as error:
+        load_panels(write(tmp_path, "panels.yaml", chemotherapy=broken))
+    assert "chemotherapy.drugs" in str(error.value)
+    assert "chemotherapy.min_drugs" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [("", "got None"), ("- a\n- b\n", "valid dictionary"), ("seed: [1\n", "is not YAML")],
+)
+def test_file_that_is_no_configuration(tmp_path: Path, content: str, fault: str) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_text(content, encoding="utf-8")
+    with pytest.raises(ConfigError, match=fault):
+        load_train_config(path)
+
+
+def test_missing_file_and_folder(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot be read: No such file"):
+        load_train_config(tmp_path / "none.yaml")
+    with pytest.raises(ConfigError, match="cannot be read: Is a directory"):
+        load_train_config(tmp_path)
+    with pytest.raises(ConfigError, match=r"no configuration file 'none\.yaml'"):
+        config_path("none.yaml")
+
+
+@pytest.mark.xfail(
+    strict=True, raises=UnicodeDecodeError, reason="a text that is no UTF-8 ends in a traceback"
+)
+def test_file_that_is_not_utf8(tmp_path: Path) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_bytes(b"seed: 1 # caf\xe9\n")
+    with pytest.raises(ConfigError, match=r"c\.yaml"):
+        load_train_config(path)
+
+
+@pytest.mark.xfail(strict=True, reason="a wrong model is seen late, a wrong block never")
+@pytest.mark.parametrize(
+    "changes", [{"models": ["ridge", "lightgbn"]}, {"features": {"blocks": ["rna", "mutatoin"]}}]
+)
+def test_misspelt_model_or_block_is_refused(tmp_path: Path, changes: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match="lightgbn|mutatoin"):
+        load_train_config(write(tmp_path, **changes))
+
+
+def test_configuration_is_frozen() -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        load_train_config().seed = 1
+    with pytest.raises(ValidationError, match="frozen"):
+        load_panels().chemotherapy.min_drugs = 1
+
+
+def test_digest_follows_content_alone(tmp_path: Path) -> None:
+    default = load_train_config()
+    reordered = tmp_path / "r.yaml"
+    raw = yaml.safe_load(config_path("train.yaml").read_text(encoding="utf-8"))
+    reordered.write_text(yaml.safe_dump(dict(reversed(raw.items())), sort_keys=False), encoding="utf-8")
+    assert load_train_config(reordered).digest() == default.digest()
+    assert load_train_config(write(tmp_path, seed=default.seed + 1)).digest() != default.digest()
+    models = default.model_dump(mode="json")["models"]
+    assert load_train_config(write(tmp_path, models=models[::-1])).digest() != default.digest()
+
+
+def test_digest_is_the_same_in_another_process() -> None:
+    code = "from crossres_ml.config import load_train_config as l; print(l().digest(), end='')"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == load_train_config().digest()
+
+
+def test_a_panel_needs_a_reason() -> None:
+    with pytest.raises(ValidationError, match="reason"):
+        DrugPanel.model_validate({"table": "ctrp_auc", "value": "auc", "drugs": ["a"], "min_drugs": 1})
