@@ -1,4 +1,10 @@
-"""DepMap (Broad Institute): gene expression by RNA sequencing, five public extracts; copy number."""
+"""DepMap (Broad Institute): gene expression by RNA sequencing, five public extracts; copy number.
+
+Genes are named by symbol as each file has them. No file has a symbol twice (the five that both 795
+files hold are one measurement, taken once); one that did would break the schema, because nothing
+here could tell which column is meant. Genes and lines that disagree between releases are not
+dropped by the readers: the cohort does that, with its reasons.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +16,7 @@ import pandas as pd
 from crossres_ml.errors import SchemaError, preview
 from crossres_ml.sources.reading import gene_symbols, pivot
 from crossres_ml.sources.rfile import read_r, to_frame
-from crossres_ml.sources.schema import MODEL_ID, Matrix, Table
+from crossres_ml.sources.schema import MODEL_ID, Matrix, Reader, Table
 
 _LOG2_TPM = "log2_tpm"
 _TISSUES = (
@@ -108,9 +114,11 @@ def _copy_number(paths: Mapping[str, Path]) -> pd.DataFrame:
     return table.clip(lower=CN_FLOOR)
 
 
-def _expression(name: str, sources: tuple[str, ...], read: object, about: str, **more: object) -> Table:
-    schema = Matrix("model_id", 0, 20, missing=False, pattern=MODEL_ID)
-    return Table(name, sources, read, schema, _LOG2_TPM, about, **more)  # type: ignore[arg-type]
+def _expression(
+    name: str, sources: tuple[str, ...], read: Reader, about: str, *, partial: bool = False
+) -> Table:
+    schema = Matrix("model_id", 0, 20, pattern=MODEL_ID)
+    return Table(name, sources, read, schema, _LOG2_TPM, about, partial)
 
 
 TABLES = (

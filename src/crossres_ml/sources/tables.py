@@ -95,7 +95,8 @@ def load_tables(
         largest_first = sorted(cold, key=lambda n: -sum(p.stat().st_size for p in paths[n].values()))
         work = (joblib.delayed(_read_into_cache)(n, paths[n], cache, keys[n]) for n in largest_first)
         errors = joblib.Parallel(n_jobs=min(jobs, len(cold)))(work)
-        get_reusable_executor().shutdown()  # idle workers would keep their memory for minutes
+        if jobs > 1:  # idle workers would keep their memory for minutes
+            get_reusable_executor().shutdown()
         told = dict(zip(largest_first, errors, strict=True))
         _raise_all(told[name] for name in cold)
         out.update({name: _fresh(cache, TABLES[name], keys[name]) for name in cold})
