@@ -66,7 +66,7 @@ def test_failure_keeps_the_old_file_and_leaves_nothing(tmp_path: Path) -> None:
             part.write_text("half")
             raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt, match="^$"):
+    with pytest.raises(KeyboardInterrupt, match=r"^$"):
         fail()
     with pytest.raises(ValueError, match="Out of range float"):
         write_json(path, {"new": float("nan")})

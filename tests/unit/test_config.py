@@ -111,7 +111,7 @@ def test_file_that_is_not_utf8(tmp_path: Path) -> None:
     "changes", [{"models": ["ridge", "lightgbn"]}, {"features": {"blocks": ["rna", "mutatoin"]}}]
 )
 def test_misspelt_model_or_block_is_refused(tmp_path: Path, changes: dict[str, Any]) -> None:
-    with pytest.raises(ConfigError, match="lightgbn|mutatoin"):
+    with pytest.raises(ConfigError, match=r"lightgbn|mutatoin"):
         load_train_config(write(tmp_path, **changes))
 
 
