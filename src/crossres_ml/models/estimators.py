@@ -219,8 +219,8 @@ class LightGBMScore(Estimator):
 
     name = "lightgbm"
     grid = (
-        {"num_leaves": 4, "n_estimators": 250},
-        {"num_leaves": 8, "n_estimators": 150},
+        {"num_leaves": 4, "n_estimators": 160},
+        {"num_leaves": 8, "n_estimators": 100},
     )
 
     def fit(self, X: pd.DataFrame, y: np.ndarray, label: np.ndarray) -> Estimator:
@@ -229,7 +229,7 @@ class LightGBMScore(Estimator):
         if not self.columns:
             raise CohortError(f"no feature to learn from in {len(X)} lines", where=f"model {self.name}")
         params = {
-            "objective": "regression", "learning_rate": 0.04, "num_leaves": self.settings["num_leaves"],
+            "objective": "regression", "learning_rate": 0.06, "num_leaves": self.settings["num_leaves"],
             "min_data_in_leaf": 12, "feature_fraction": 0.15, "bagging_fraction": 0.7, "bagging_freq": 1,
             "lambda_l2": 5.0, "max_bin": 63, "seed": self.seed, "deterministic": True,
             "force_row_wise": True, "num_threads": 1, "verbosity": -1,

@@ -1,0 +1,282 @@
+"""The whole way on a small simulated study: train, read, predict, and what happens when things go wrong."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from crossres_ml.config import config_path
+from crossres_ml.models.bundle import load_bundle
+from crossres_ml.report.summary import Summary
+
+pytestmark = pytest.mark.xdist_group("train")
+
+
+def crossres(
+    *args: str, folder: Path, env: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run the command in a folder, as a user does."""
+    clean = {k: v for k, v in os.environ.items() if not k.startswith(("CROSSRES_", "MLFLOW_"))}
+    return subprocess.run(
+        [sys.executable, "-m", "crossres_ml", *args],
+        cwd=folder,
+        env={**clean, "CROSSRES_OFFLINE": "1", "CROSSRES_CACHE": str(folder / "cache"), **(env or {})},
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+
+
+@dataclass(frozen=True)
+class Run:
+    folder: Path
+    config: Path
+    first: subprocess.CompletedProcess[str]
+
+    @property
+    def results(self) -> Path:
+        return self.folder / "artifacts" / "latest"
+
+
+def small_config(folder: Path, **changes: object) -> Path:
+    settings = yaml.safe_load(config_path("smoke.yaml").read_text())
+    settings |= {"simulated_lines": 220, "bootstrap": 100, **changes}
+    path = folder / "small.yaml"
+    path.write_text(yaml.safe_dump(settings))
+    return path
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    folder = tmp_path_factory.mktemp("project")
+    config = small_config(folder)
+    first = crossres("train", "--config", str(config), folder=folder)
+    assert first.returncode == 0, first.stderr
+    return Run(folder, config, first)
+
+
+def test_simulated_is_said_first_and_last(run: Run) -> None:
+    lines = run.first.stdout.strip().splitlines()
+    assert lines[0].startswith("SIMULATED")
+    assert lines[-1].startswith("SIMULATED")
+    for task in ("radiation", "chemotherapy", "cross"):
+        assert "SIMULATED" in (run.results / "models" / task / "MODEL_CARD.md").read_text()
+    assert "SIMULATED" in (run.results / "report.html").read_text()
+
+
+def test_summary_keeps_its_contract(run: Run) -> None:
+    raw = json.loads((run.results / "summary.json").read_text())
+    summary = Summary.model_validate(raw)
+    assert summary.data.kind == "simulated"
+    for task in summary.tasks.values():
+        for modes in task.models.values():
+            auroc = modes["cell_line_out"]["auroc"]
+            assert auroc.value is not None
+            assert 0 <= auroc.value <= 1
+        assert not task.champion.startswith(("prevalence", "lineage", "mutation"))
+    assert set(summary.named_genes) == {"TP53", "RAD51", "ERCC1", "BIRC5"}
+    assert {"cohort", "held_out", "skill", "shap", "final_models", "report", "tracking"} <= set(
+        summary.timings
+    )
+    assert summary.peak_rss_mb > 50
+
+
+def test_second_run_changes_nothing(run: Run) -> None:
+    before = {p: p.stat().st_mtime_ns for p in run.results.rglob("*") if p.is_file()}
+    again = crossres("train", "--config", str(run.config), folder=run.folder)
+    assert again.returncode == 0, again.stderr
+    assert "nothing has changed" in again.stdout
+    assert before == {p: p.stat().st_mtime_ns for p in run.results.rglob("*") if p.is_file()}
+
+
+def test_runs_are_in_mlflow(run: Run) -> None:
+    script = (
+        "import json, mlflow\n"
+        "mlflow.set_tracking_uri('sqlite:///mlflow.db')\n"
+        "runs = mlflow.search_runs(search_all_experiments=True)\n"
+        "keep = [c for c in runs if c.startswith(('metrics.', 'tags.', 'params.'))]\n"
+        "print(json.dumps([{k: str(v) for k, v in r.items()} for r in runs[keep].to_dict('records')]))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", script],
+        cwd=run.folder,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    runs = json.loads(done.stdout.strip().splitlines()[-1])
+    parents = [r for r in runs if r.get("tags.mlflow.parentRunId") in ("None", "nan")]
+    children = [r for r in runs if r not in parents]
+    assert len(parents) == 3
+    assert len(children) == 3 * 5
+    assert {r["tags.data"] for r in runs} == {"SIMULATED"}
+    ridge = next(r for r in children if r["tags.model"] == "ridge")
+    assert "alpha" in str({k for k, v in ridge.items() if v != "nan"})
+    summary = Summary.model_validate_json((run.results / "summary.json").read_text())
+    logged = {float(r["metrics.cell_line_out/auroc"]) for r in parents}
+    expected = {t.models[t.champion]["cell_line_out"]["auroc"].value for t in summary.tasks.values()}
+    assert logged == pytest.approx(expected) or sorted(logged) == pytest.approx(sorted(expected))
+
+
+def test_logged_model_predicts_as_the_bundle(run: Run) -> None:
+    script = (
+        "import sys, mlflow, pandas as pd\n"
+        "mlflow.set_tracking_uri('sqlite:///mlflow.db')\n"
+        "models = mlflow.search_logged_models(output_format='list')\n"
+        "for m in models:\n"
+        "    loaded = mlflow.pyfunc.load_model(m.model_uri)\n"
+        "    bundle = loaded.unwrap_python_model().bundle\n"
+        "    X = bundle.features[['median']].T.astype(float).reset_index(drop=True)\n"
+        "    a, b = loaded.predict(X[X.columns[::-1]]), bundle.predict(X)\n"
+        "    assert (a == b).all().all(), (a, b)\n"
+        "    print(bundle.task)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", script], cwd=run.folder, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert sorted(done.stdout.split()) == ["chemotherapy", "cross", "radiation"]
+    assert not [
+        p for p in (run.folder / "mlartifacts").rglob("*") if p.suffix in (".pkl", ".pickle", ".joblib")
+    ]
+
+
+def profiles(run: Run, n: int = 12) -> pd.DataFrame:
+    features = load_bundle(run.results / "models" / "radiation").features
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame(index=pd.Index([f"S{i}" for i in range(n)], name="model_id"))
+    values = {}
+    for feature, row in features.iterrows():
+        low, high = sorted((row.low, row.high))
+        x = rng.uniform(low, high, n)
+        values[str(feature)] = (
+            np.round(x) if row.unit != "log2_tpm" and ":" in str(feature) and float(high).is_integer() else x
+        )
+    return table.join(pd.DataFrame(values, index=table.index))
+
+
+def test_predict_is_the_same_whatever_the_order_and_format(run: Run) -> None:
+    table = profiles(run)
+    table.to_csv(run.folder / "p.csv")
+    table[table.columns[::-1]].to_csv(run.folder / "reversed.tsv", sep="\t")
+    table.reset_index().to_parquet(run.folder / "p.parquet")
+    renamed = {
+        c: f"{c.removeprefix('rna:')} (1{i})" for i, c in enumerate(table.columns) if c.startswith("rna:")
+    }
+    table.rename(columns=renamed).to_csv(run.folder / "entrez.csv")
+    out = []
+    for i, name in enumerate(("p.csv", "reversed.tsv", "p.parquet", "entrez.csv")):
+        done = crossres("predict", name, "--output", f"scores{i}.csv", folder=run.folder)
+        assert done.returncode == 0, done.stderr
+        assert "SIMULATED" in done.stderr
+        out.append((run.folder / f"scores{i}.csv").read_bytes())
+    assert len(set(out)) == 1
+    scores = pd.read_csv(run.folder / "scores0.csv")
+    assert list(scores.model_id) == list(table.index)
+    for task in ("radiation", "chemotherapy", "cross"):
+        assert scores[f"{task}_probability"].between(0, 1).all()
+        assert np.ptp(scores[f"{task}_score"]) > 0
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("model_id,TP53\nx,high\n", "'high' (sample x, column TP53)"),
+        ("TP53,RAD51\n1.5,2.5\n3.5,4.5\n", "has no sample ids"),
+        ("model_id,NOTAGENE\nx,1\n", "none of the"),
+    ],
+)
+def test_predict_refuses_bad_input_without_a_trace(run: Run, text: str, message: str) -> None:
+    (run.folder / "bad.csv").write_text(text)
+    done = crossres("predict", "bad.csv", "--output", "bad_scores.csv", folder=run.folder)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (run.folder / "bad_scores.csv").exists()
+
+
+def test_predict_refuses_an_altered_model(run: Run, tmp_path: Path) -> None:
+    copy = tmp_path / "models"
+    shutil.copytree(run.results / "models", copy)
+    recipe = copy / "cross" / "bundle.json"
+    recipe.write_text(recipe.read_text().replace('"quantile": 0.6', '"quantile": 0.7'))
+    profiles(run).to_csv(run.folder / "p.csv")
+    done = crossres("predict", "p.csv", "--model", str(copy), "--output", "x.csv", folder=run.folder)
+    assert done.returncode == 2
+    assert "bundle.json" in done.stderr
+    assert "altered" in done.stderr
+
+
+def test_a_killed_run_leaves_nothing_half_done_and_goes_on(run: Run, tmp_path: Path) -> None:
+    config = small_config(tmp_path)
+    clean = {k: v for k, v in os.environ.items() if not k.startswith(("CROSSRES_", "MLFLOW_"))}
+    command = [sys.executable, "-m", "crossres_ml", "train", "--config", str(config)]
+    process = subprocess.Popen(
+        command, cwd=tmp_path, env={**clean, "CROSSRES_OFFLINE": "1"}, stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL, start_new_session=True,
+    )  # fmt: skip
+    finished = tmp_path / "artifacts"
+    try:
+        while process.poll() is None and len(list(finished.rglob("*.shap.parquet"))) < 3:
+            pass
+    finally:
+        os.killpg(process.pid, 9)
+        process.wait()
+    assert not (finished / "latest").exists()
+    kept = len(list(finished.rglob("*.shap.parquet")))
+    done = crossres("train", "--config", str(config), folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert kept >= 3
+    for name in (
+        "predictions.parquet",
+        "metrics.json",
+        "models/cross/bundle.json",
+        "shap_radiation.csv",
+        "figures/shap.png",
+    ):
+        assert (finished / "latest" / name).read_bytes() == (run.results / name).read_bytes(), name
+
+
+def test_bytes_do_not_depend_on_the_hash_seed(run: Run, tmp_path: Path) -> None:
+    config = small_config(tmp_path)
+    done = crossres(
+        "train", "--config", str(config), "--jobs", "1", folder=tmp_path, env={"PYTHONHASHSEED": "7"}
+    )
+    assert done.returncode == 0, done.stderr
+    other = tmp_path / "artifacts" / "latest"
+    names = [p.relative_to(run.results) for p in run.results.rglob("*") if p.is_file()]
+    # the summary and what shows it hold timings
+    timed = {"summary.json", "manifest.json", "report.html"}
+    different = [
+        str(n)
+        for n in names
+        if str(n) not in timed and (run.results / n).read_bytes() != (other / n).read_bytes()
+    ]
+    assert different == []
+
+
+def test_real_data_are_not_replaced_when_asked_for(tmp_path: Path) -> None:
+    done = crossres("train", "--data", "real", folder=tmp_path)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "artifacts").exists()
+
+
+def test_unknown_config_keys_are_named(tmp_path: Path) -> None:
+    config = small_config(tmp_path, lambda_=3, models=[])
+    done = crossres("train", "--config", str(config), folder=tmp_path)
+    assert done.returncode == 2
+    assert "lambda_" in done.stderr
+    assert "models" in done.stderr
+    assert "Traceback" not in done.stderr
