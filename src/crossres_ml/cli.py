@@ -153,11 +153,11 @@ def train(
 ) -> None:
     """Get the data, train the three models, evaluate, explain, save and log them."""
     from crossres_ml.config import load_panels, load_train_config
-    from crossres_ml.terminal import announce, fold_progress, show_results
+    from crossres_ml.terminal import first_line, fold_progress, show_results
     from crossres_ml.workflow import train as run
 
     settings = load_train_config(config, data=data)
-    with fold_progress() as progress:
+    with fold_progress() as progress, first_line() as announce:
         done = run(
             settings,
             load_panels(),

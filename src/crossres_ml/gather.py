@@ -78,7 +78,7 @@ def plan_data(config: TrainConfig, mirror: Path | None = None) -> DataPlan:
     except NoDataError as e:
         if config.data == "real":
             raise
-        log.warning("no real data can be reached (%s): going on with the simulated study", e.what)
+        log.warning("%s: going on with the simulated study", e.what)
         return DataPlan("simulated", {})
 
 

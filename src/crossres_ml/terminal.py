@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from logging.handlers import MemoryHandler
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -20,9 +22,28 @@ _COLUMNS = ("auroc", "average_precision", "brier", "spearman", "within_lineage_s
 _TITLES = ("AUROC", "AP", "Brier", "Spearman", "in lineage")
 
 
-def announce(kind: str) -> None:
-    """Say first what kind of data a run uses."""
-    typer.echo(SIMULATED if kind == "simulated" else "real data")
+@contextmanager
+def first_line() -> Iterator[Callable[[str], None]]:
+    """Hold log lines back until the kind of data has been said: that is the first line of a run."""
+    logger = logging.getLogger("crossres_ml")
+    shown = list(logger.handlers)
+    held = [MemoryHandler(10_000, flushLevel=logging.CRITICAL + 1, target=h) for h in shown]
+    logger.handlers[:] = held
+
+    def release() -> None:
+        if logger.handlers[:] == held:
+            logger.handlers[:] = shown
+            for handler in held:
+                handler.close()  # closing flushes to the target
+
+    def announce(kind: str) -> None:
+        typer.echo(SIMULATED if kind == "simulated" else "real data")
+        release()
+
+    try:
+        yield announce
+    finally:
+        release()
 
 
 @contextmanager
