@@ -1,4 +1,4 @@
-"""Fixtures: the real public files (tests that ask for them are skipped without), and small simulated studies."""
+"""Fixtures: the real public files (their tests are skipped without them), and small simulated studies."""
 
 from __future__ import annotations
 
