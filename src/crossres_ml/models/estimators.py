@@ -28,6 +28,15 @@ _EVENT_BLOCKS = ("mutation:", "variant:", "driver:", "lineage:")
 class Estimator(ABC):
     """One way to learn a score.
 
+    Parameters
+    ----------
+    features : FeatureConfig
+        Which features may be used.
+    seed : int
+        Seed of whatever is random.
+    **settings
+        One element of ``grid``.
+
     Attributes
     ----------
     name : str

@@ -128,6 +128,16 @@ class ResistanceModel:
     def predict_held_out(self, X: pd.DataFrame) -> pd.DataFrame:
         """As `predict`, for lines that must not have been trained on.
 
+        Parameters
+        ----------
+        X : pandas.DataFrame
+            Held-out lines x features.
+
+        Returns
+        -------
+        pandas.DataFrame
+            ``score`` and ``probability``.
+
         Raises
         ------
         LeakageError
