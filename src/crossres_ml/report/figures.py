@@ -1,0 +1,375 @@
+"""Figures of a run, drawn from its saved tables alone; the same tables give the same bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import yaml
+from matplotlib import style
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from scipy.stats import spearmanr
+from statsmodels.stats.proportion import proportion_confint
+
+from crossres_ml.artifacts import atomic
+from crossres_ml.config import TASKS
+from crossres_ml.models.estimators import ESTIMATORS
+from crossres_ml.report.summary import Summary
+
+# Colours that stay apart for colour-blind readers: Okabe and Ito 2008 (jfly.uni-koeln.de/color).
+BLUE, ORANGE, GREEN, RED, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#7f7f7f"
+TASK_TITLES = {"radiation": "Radiation", "chemotherapy": "Chemotherapy", "cross": "Both (cross-resistance)"}
+METRIC_TITLES = {"auroc": "AUROC", "spearman": "Spearman correlation with the measured response"}
+_CHANCE = {"auroc": 0.5, "spearman": 0.0}
+_TOP = 20
+_BIN_LINES = 40  # of a calibration bin: its 95 % interval is then at most about 0.15 wide either way
+_STYLE = {
+    "font.family": "DejaVu Sans",
+    "font.size": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": 11,
+    "figure.dpi": 100,
+    "savefig.dpi": 100,
+}
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What a figure may read: the folder's tables and the summary."""
+
+    folder: Path
+    summary: Summary
+
+    def csv(self, name: str) -> pd.DataFrame:
+        return pd.read_csv(self.folder / name)
+
+    def predictions(self, task: str) -> pd.DataFrame:
+        """Held-out predictions of a task's champion, cell line out."""
+        table = pd.read_parquet(self.folder / "predictions.parquet")
+        champion = self.summary.tasks[task].champion  # type: ignore[index]
+        return table[(table.task == task) & (table.model == champion) & (table["mode"] == "cell_line_out")]
+
+    def champion(self, task: str) -> str:
+        return self.summary.tasks[task].champion  # type: ignore[index]
+
+    def title(self, figure: Figure, text: str) -> None:
+        """Set the figure's title; one of simulated data says so first."""
+        prefix = "SIMULATED: " if self.summary.data.kind == "simulated" else ""
+        figure.suptitle(prefix + text, fontsize=13, fontweight="bold", x=0.01, ha="left")
+
+
+def _new(width: float, height: float) -> Figure:
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+# --- skill --------------------------------------------------------------------------------------------
+
+
+def _model_order(metrics: pd.DataFrame) -> list[str]:
+    """Baselines first, each kind by name in the order in which the program lists them."""
+    known = [m for m in ESTIMATORS if m in set(metrics.model)]
+    return sorted(known, key=lambda m: not ESTIMATORS[m].baseline)
+
+
+def _draw_skill(axes: Axes, rows: pd.DataFrame, order: list[str], champion: str, metric: str) -> None:
+    axes.axvline(_CHANCE[metric], color="black", lw=0.8, ls=":")
+    for y, row in enumerate(rows.set_index("model").reindex(order).itertuples()):
+        if not np.isfinite(row.value):
+            continue
+        name = str(row.Index)
+        colour = GREY if ESTIMATORS[name].baseline else RED if name == champion else BLUE
+        marker = "s" if ESTIMATORS[name].baseline else "D" if name == champion else "o"
+        fill = "white" if ESTIMATORS[name].baseline else colour
+        axes.plot([row.low, row.high], [y, y], color=colour, lw=2, solid_capstyle="butt")
+        axes.plot(row.value, y, marker, color=colour, markerfacecolor=fill, ms=7, mew=1.6)
+        text = f"{row.value:.2f} ({row.low:.2f} to {row.high:.2f})"
+        axes.text(1.02, y, text, transform=axes.get_yaxis_transform(), va="center", fontsize=8.5)
+    axes.set_ylim(len(order) - 0.5, -0.5)
+    axes.grid(axis="x", color="#dddddd", lw=0.6)
+    axes.set_axisbelow(True)
+
+
+def _skill_figure(run: _Run, mode: str, title: str) -> Figure:
+    metrics = run.csv("metrics.csv")
+    metrics = metrics[metrics["mode"] == mode]
+    order = _model_order(metrics)
+    figure = _new(16, 0.62 * max(len(order), 3) + 3.6)
+    run.title(figure, title)
+    if metrics.empty:
+        figure.text(0.5, 0.5, "No lineage has enough lines to be held out in this run.", ha="center")
+        return figure
+    grid = figure.subplots(2, len(TASKS), sharey=True, sharex="row")
+    for column, task in enumerate(TASKS):
+        part = metrics[metrics.task == task]
+        for axes, metric in zip(grid[:, column], METRIC_TITLES, strict=True):
+            _draw_skill(axes, part[part.metric == metric], order, run.champion(task), metric)
+            axes.set_yticks(range(len(order)), [m.replace("_", " ") for m in order])
+            axes.set_xlabel(METRIC_TITLES[metric])
+        lines = f"{part.n.max()} lines" if len(part) else "not scored"
+        prevalence = run.summary.tasks[task].prevalence
+        grid[0, column].set_title(
+            f"{TASK_TITLES[task]}: {lines}, {prevalence:.0%} resistant", loc="left", fontweight="bold"
+        )
+    figure.legend(handles=_skill_legend(), loc="outside lower left", ncols=4, frameon=False)
+    return figure
+
+
+def _skill_legend() -> list[Line2D]:
+    def entry(marker: str, colour: str, fill: str, label: str) -> Line2D:
+        return Line2D([], [], color=colour, marker=marker, markerfacecolor=fill, ms=7, lw=2, label=label)
+
+    return [
+        entry("s", GREY, "white", "baseline"),
+        entry("o", BLUE, BLUE, "model"),
+        entry("D", RED, RED, "champion, chosen by inner folds"),
+        Line2D([], [], color="black", lw=0.8, ls=":", label="chance; bars: 95 % group-bootstrap interval"),
+    ]
+
+
+def _cell_lines_out(run: _Run) -> Figure:
+    return _skill_figure(run, "cell_line_out", "Skill on held-out cell lines")
+
+
+def _lineages_out(run: _Run) -> Figure:
+    return _skill_figure(
+        run, "lineage_out", "Skill on held-out lineages (compared within each held-out lineage)"
+    )
+
+
+# --- responses ----------------------------------------------------------------------------------------
+
+
+def _responses(run: _Run) -> Figure:
+    config = yaml.safe_load((run.folder / "config.yaml").read_text(encoding="utf-8"))
+    quantile = float(config["resistant_quantile"])
+    lines = run.csv("lines.csv")
+    both = lines.dropna(subset=["radiation", "chemotherapy"])
+    cuts = both[["radiation", "chemotherapy"]].quantile(quantile)
+    count = (both[["radiation", "chemotherapy"]] >= cuts).sum(axis=1)
+    figure = _new(9, 8)
+    rho = spearmanr(both.radiation, both.chemotherapy).statistic
+    run.title(figure, f"Radiation and chemotherapy response: {len(both)} lines, Spearman {rho:.2f}")
+    grid = figure.subplots(
+        2, 2, sharex="col", sharey="row", gridspec_kw={"width_ratios": [4, 1], "height_ratios": [1, 4]}
+    )
+    main = grid[1, 0]
+    kinds = (("neither", GREY, 0, "o"), ("one of the two", ORANGE, 1, "^"), ("both", RED, 2, "D"))
+    for name, colour, n, marker in kinds:
+        part = both[count == n]
+        label = f"resistant to {name}: {len(part)} ({len(part) / len(both):.0%})"
+        main.scatter(
+            part.radiation, part.chemotherapy, s=20, c=colour, marker=marker, alpha=0.75, lw=0, label=label
+        )
+    main.axvline(cuts.radiation, color="black", lw=0.8, ls="--")
+    main.axhline(cuts.chemotherapy, color="black", lw=0.8, ls="--")
+    main.set_xlabel("radiation: area under the survival curve (more resistant to the right)")
+    main.set_ylabel("chemotherapy: mean z of the drugs' AUCs (more resistant upwards)")
+    _marginals(grid, lines, both)
+    handles, labels = main.get_legend_handles_labels()
+    dashed = Line2D([], [], color="black", lw=0.8, ls="--")
+    figure.legend(
+        [*handles, dashed, Patch(color="#c8c8c8"), Patch(color=BLUE)],
+        [*labels, f"cut: {quantile:.0%} quantile of these lines", "margins: every line with the response",
+         "margins: lines with both"],
+        loc="outside lower left", ncols=2, frameon=False,
+    )  # fmt: skip
+    return figure
+
+
+def _marginals(grid: np.ndarray, lines: pd.DataFrame, both: pd.DataFrame) -> None:
+    sides = ((grid[0, 0], "radiation", "vertical"), (grid[1, 1], "chemotherapy", "horizontal"))
+    for axes, name, way in sides:
+        edges = np.histogram_bin_edges(lines[name].dropna(), 40)
+        axes.hist(lines[name].dropna(), edges, color="#c8c8c8", orientation=way)
+        axes.hist(both[name], edges, color=BLUE, orientation=way)
+    grid[0, 0].set_ylabel("lines")
+    grid[1, 1].set_xlabel("lines")
+    grid[0, 1].set_axis_off()
+
+
+# --- attribution --------------------------------------------------------------------------------------
+
+
+def _shap(run: _Run) -> Figure:
+    named = run.csv("named_genes.csv")
+    figure = _new(16, 9.2)
+    run.title(figure, f"Features that the champions rest on: top {_TOP} by mean |SHAP| on held-out lines")
+    grid = figure.subplots(2, len(TASKS), gridspec_kw={"height_ratios": [4.2, 1]})
+    for column, task in enumerate(TASKS):
+        ranks = run.csv(f"shap_{task}.csv")
+        own = named[named.task == task] if len(named) else named
+        _draw_bars(grid[0, column], ranks.head(_TOP), set(own.measurement) if len(own) else set())
+        grid[0, column].set_title(
+            f"{TASK_TITLES[task]}: {run.champion(task)}, {len(ranks)} features", loc="left", fontweight="bold"
+        )
+        grid[1, column].set_axis_off()
+        grid[1, column].text(0, 1, _named_text(own), va="top", fontsize=9, linespacing=1.35)
+    figure.legend(
+        handles=[
+            Patch(color=RED, label="higher value, more resistant"),
+            Patch(color=BLUE, label="higher value, more sensitive"),
+            Patch(color="none", label="\u25b6 bold: a named gene"),
+        ],
+        loc="outside lower left", ncols=3, frameon=False,
+    )  # fmt: skip
+    return figure
+
+
+def _draw_bars(axes: Axes, top: pd.DataFrame, named: set[str]) -> None:
+    colours = top.sign.map({1: RED, -1: BLUE, 0: GREY})
+    axes.barh(range(len(top)), top.mean_abs_shap, color=list(colours), height=0.75)
+    marked = [f"\u25b6 {f}" if f in named else f for f in top.feature]
+    axes.set_yticks(range(len(top)), [_short(m) for m in marked], fontsize=9)
+    for label, feature in zip(axes.get_yticklabels(), top.feature, strict=True):
+        if feature in named:
+            label.set_fontweight("bold")
+    axes.set_ylim(_TOP - 0.5, -0.5)
+    axes.set_xlabel("mean |SHAP|, in units of the score")
+
+
+def _short(name: str, limit: int = 30) -> str:
+    return name if len(name) <= limit else name[: limit - 1] + "\u2026"
+
+
+def _named_text(named: pd.DataFrame) -> str:
+    """Rank of every measurement of the named genes that the bars do not show."""
+    below = named[named["rank"] > _TOP] if len(named) else named
+    lines = []
+    for row in below.sort_values("rank", kind="stable").itertuples():
+        rank = f"rank {row.rank:,.0f} of {row.of:,}" if row.mean_abs_shap > 0 else f"unused, of {row.of:,}"
+        lines.append(f"{_short(row.measurement)}: {rank}, {row.n} lines")
+    return "\n".join(["Named genes outside the top 20:", *lines]) if lines else ""
+
+
+# --- calibration --------------------------------------------------------------------------------------
+
+
+def calibration_bins(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Observed resistant fraction in quantile bins of the predicted probability.
+
+    Parameters
+    ----------
+    predictions : pandas.DataFrame
+        Held-out predictions of one model and task: model_id, probability, label.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Per bin: predicted (mean), observed, low, high (Wilson 95 % interval), lines. A line that was
+        held out in several repeats counts once in the interval.
+    """
+    repeats = len(predictions) / predictions.model_id.nunique()
+    bins = int(np.clip(predictions.model_id.nunique() // _BIN_LINES, 3, 10))
+    where = pd.qcut(predictions.probability, bins, labels=False, duplicates="drop")
+    out = predictions.groupby(where).agg(
+        predicted=("probability", "mean"), observed=("label", "mean"), lines=("label", "size")
+    )
+    out["lines"] = out.lines / repeats
+    out["low"], out["high"] = proportion_confint(out.observed * out.lines, out.lines, method="wilson")
+    return out
+
+
+def _calibration(run: _Run) -> Figure:
+    figure = _new(14, 6)
+    run.title(figure, "Calibration on held-out lines: does the probability mean what it says?")
+    grid = figure.subplots(2, len(TASKS), sharex=True, sharey="row", gridspec_kw={"height_ratios": [4, 1]})
+    for column, task in enumerate(TASKS):
+        rows = run.predictions(task)
+        bins = calibration_bins(rows)
+        axes, strip = grid[:, column]
+        axes.plot([0, 1], [0, 1], color="black", lw=0.8, ls=":")
+        spread = np.abs(bins[["low", "high"]].sub(bins.observed, axis=0).to_numpy().T)
+        axes.errorbar(bins.predicted, bins.observed, yerr=spread, fmt="o", color=BLUE, ms=6, capsize=3)
+        axes.axhline(rows.label.mean(), color=GREY, lw=0.8, ls="--")
+        axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
+        axes.set_title(f"{TASK_TITLES[task]}: {run.champion(task)}", loc="left", fontweight="bold")
+        strip.hist(rows.probability, np.linspace(0, 1, 41), color="#c8c8c8")
+        strip.set_xlabel("predicted probability of resistance")
+    grid[0, 0].set_ylabel("observed resistant fraction")
+    grid[1, 0].set_ylabel("predictions")
+    figure.legend(
+        handles=[
+            Line2D([], [], color=BLUE, marker="o", label="quantile bin of predictions, 95 % Wilson interval"),
+            Line2D([], [], color="black", lw=0.8, ls=":", label="perfect calibration"),
+            Line2D([], [], color=GREY, lw=0.8, ls="--", label="prevalence"),
+        ],
+        loc="outside lower left", ncols=3, frameon=False,
+    )  # fmt: skip
+    return figure
+
+
+# --- coverage -----------------------------------------------------------------------------------------
+
+
+def _coverage(run: _Run) -> Figure:
+    table, data = run.csv("coverage.csv").set_index("block"), run.summary.data
+    totals = {
+        "lines": ("all lines", data.lines),
+        "lines_radiation": ("with radiation", data.lines_radiation),
+        "lines_chemotherapy": ("with chemotherapy", data.lines_chemotherapy),
+        "lines_both": ("with both", data.lines_both),
+    }
+    counts = table[list(totals)]
+    share = (counts / [max(n, 1) for _, n in totals.values()]).to_numpy()
+    figure = _new(9, 0.45 * len(table) + 2.4)
+    run.title(figure, "Lines with each kind of measurement")
+    axes = figure.subplots()
+    image = axes.imshow(share, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+    for (i, j), value in np.ndenumerate(counts.to_numpy()):
+        colour = "white" if share[i, j] > 0.6 else "black"
+        axes.text(j, i, f"{value:,}", ha="center", va="center", color=colour)
+    axes.set_xticks(range(len(totals)), [f"{name}\n({n:,})" for name, n in totals.values()])
+    names = [f"{b.replace('_', ' ')} ({f:,})" for b, f in table.features.items()]
+    axes.set_yticks(range(len(table)), names)
+    axes.set_ylabel("block (features)")
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    figure.colorbar(image, label="share of the lines of the column", shrink=0.9)
+    return figure
+
+
+FIGURES: dict[str, Callable[[_Run], Figure]] = {
+    "skill": _cell_lines_out,
+    "lineage_out": _lineages_out,
+    "responses": _responses,
+    "shap": _shap,
+    "calibration": _calibration,
+    "coverage": _coverage,
+}
+
+
+def draw_figures(results: Path, summary: Summary) -> list[Path]:
+    """Draw every figure of a run.
+
+    Parameters
+    ----------
+    results : Path
+        Folder of results with the saved tables; ``figures/`` is made in it.
+    summary : Summary
+        Its summary.
+
+    Returns
+    -------
+    list of Path
+        PNG files, in the order of `FIGURES`. Titles start with ``SIMULATED:`` when the data are.
+    """
+    run, out = _Run(results, summary), []
+    for name, draw in FIGURES.items():
+        path = results / "figures" / f"{name}.png"
+        with style.context(["default", _STYLE]):  # whatever the user's own settings are
+            figure = draw(run)
+            with atomic(path) as part:
+                # The default metadata would carry the version of matplotlib.
+                figure.savefig(part, metadata={"Software": None})
+        out.append(path)
+    return out
