@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from crossres_ml.config import TASKS
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -65,11 +67,17 @@ def fold_progress() -> Iterator[Callable[[int, int], None]]:
         bar.close()
 
 
+def _short(value: float) -> str:
+    """Two digits without the leading zero: every value here lies between -1 and 1."""
+    text = f"{value:.2f}"
+    return text.replace("0.", ".", 1) if abs(float(text)) < 1 else text
+
+
 def _cell(interval: dict[str, float | None]) -> str:
     value, low, high = (interval[k] for k in ("value", "low", "high"))
     if value is None:
         return "-"
-    return f"{value:.3f}" if low is None or high is None else f"{value:.3f} ({low:.2f},{high:.2f})"
+    return _short(value) if low is None or high is None else f"{_short(value)} ({_short(low)},{_short(high)})"
 
 
 def _task_rows(task: dict[str, Any], mode: str) -> list[tuple[str, ...]]:
@@ -86,7 +94,8 @@ def _task_rows(task: dict[str, Any], mode: str) -> list[tuple[str, ...]]:
 def _skill_tables(console: Console, summary: dict[str, Any]) -> None:
     from rich.table import Table
 
-    for name, task in summary["tasks"].items():
+    for name in TASKS:
+        task = summary["tasks"][name]
         for mode in task["paired_difference"]:
             n = task["scored_lines"][mode]
             title = f"{name}, {mode.replace('_', ' ')}: {n} lines, prevalence {task['prevalence']:.2f}"
@@ -104,7 +113,7 @@ def _gene_table(console: Console, summary: dict[str, Any]) -> None:
     columns = ("gene", "task", "rank", "percentile", "sign", "measured by", "lines")
     table = Table(*columns, title=title, box=None, title_justify="left", pad_edge=False)
     for gene, tasks in summary["named_genes"].items():
-        for task, row in tasks.items():
+        for task, row in ((t, tasks[t]) for t in TASKS):
             if row["rank"] is None:
                 table.add_row(gene, task, "-", "-", "-", "not measured", str(row["n"]))
                 continue
@@ -130,7 +139,7 @@ def show_results(done: Trained) -> None:
     summary = json.loads((done.folder / "summary.json").read_text(encoding="utf-8"))
     console = Console(highlight=False)
     if not console.is_terminal:
-        console.width = 112  # a pipe has no width; the default of 80 would break rows apart
+        console.width = 100  # a pipe has no width; the default of 80 would break rows apart
     _skill_tables(console, summary)
     _gene_table(console, summary)
     data = summary["data"]

@@ -20,6 +20,7 @@ import numpy as np
 import pandas as pd
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # a run must not phone anywhere
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
 import mlflow
 from mlflow.data.pandas_dataset import from_pandas
@@ -157,8 +158,37 @@ def _child(results: Path, task: TaskName, summary: Summary, model: str, tags: di
             _log_model(folder)
 
 
+def _tags(summary: Summary) -> dict[str, str]:
+    kind = summary.data.kind
+    return {
+        "data": "SIMULATED" if kind == "simulated" else kind,
+        "git_commit": _git_commit(),
+        "config_hash": summary.data.config_hash,
+        "cohort_hash": summary.data.cohort_hash,
+    }
+
+
+def _parent(
+    results: Path, task: TaskName, summary: Summary, config: TrainConfig, tags: dict[str, str]
+) -> None:
+    section = summary.tasks[task]
+    name = f"{task}: {section.champion}"
+    if summary.data.kind == "simulated":
+        name = f"SIMULATED {name}"
+    with mlflow.start_run(run_name=name, tags={**tags, "champion": section.champion}):
+        mlflow.log_params({k: str(v)[:500] for k, v in config.model_dump(mode="json").items()})
+        _inputs(results, summary)
+        _log_metrics(section, section.champion)
+        tables = ("splits.parquet", "splits.csv", "coverage.csv", f"shap_{task}.csv", "named_genes.csv")
+        for file in (*tables, "report.html"):
+            mlflow.log_artifact(str(results / file))
+        mlflow.log_artifacts(str(results / "figures"), "figures")
+        for model in section.models:
+            _child(results, task, summary, model, tags)
+
+
 def log_run(results: Path, summary: Summary, config: TrainConfig, uri: str) -> None:
-    """Log a finished run: per task a parent, and a child for each model.
+    """Log a finished run: one experiment a task, in it a parent run with a child for each model.
 
     Parameters
     ----------
@@ -173,35 +203,10 @@ def log_run(results: Path, summary: Summary, config: TrainConfig, uri: str) -> N
     """
     with _quiet():
         mlflow.set_tracking_uri(uri)
-        tags = {
-            "data": summary.data.kind.upper() if summary.data.kind == "simulated" else summary.data.kind,
-            "git_commit": _git_commit(),
-            "config_hash": summary.data.config_hash,
-            "cohort_hash": summary.data.cohort_hash,
-        }
-        for task, section in summary.tasks.items():
-            experiment = _experiment(f"crossres-{task}", uri)
-            name = f"{task}: {section.champion}" + (
-                " (SIMULATED)" if summary.data.kind == "simulated" else ""
-            )
-            with mlflow.start_run(
-                experiment_id=experiment, run_name=name, tags={**tags, "champion": section.champion}
-            ):
-                mlflow.log_params({k: str(v)[:500] for k, v in config.model_dump(mode="json").items()})
-                _inputs(results, summary)
-                _log_metrics(section, section.champion)
-                for file in (
-                    "splits.parquet",
-                    "splits.csv",
-                    "coverage.csv",
-                    f"shap_{task}.csv",
-                    "named_genes.csv",
-                    "report.html",
-                ):
-                    mlflow.log_artifact(str(results / file))
-                mlflow.log_artifacts(str(results / "figures"), "figures")
-                for model in section.models:
-                    _child(results, task, summary, model, tags)
+        tags = _tags(summary)
+        for task in summary.tasks:
+            mlflow.set_experiment(experiment_id=_experiment(f"crossres-{task}", uri))
+            _parent(results, task, summary, config, tags)
 
 
 def open_ui(uri: str, port: int) -> int:
