@@ -9,8 +9,9 @@ from pathlib import Path
 from crossres_ml.artifacts import run_key, write_manifest
 from crossres_ml.config import load_panels, load_train_config
 from crossres_ml.errors import CrossresError
+from crossres_ml.gather import gather_cohort, plan_data
 from crossres_ml.logs import show_logs
-from crossres_ml.workflow import prepare, write_cohort
+from crossres_ml.stages import write_cohort
 
 
 def main() -> None:
@@ -20,8 +21,9 @@ def main() -> None:
     parser.add_argument("--mirror", type=Path, help="folder that holds the data files")
     parser.add_argument("--output", type=Path, default=Path("artifacts/cohort"))
     options = parser.parse_args()
-    plan, cohort = prepare(load_train_config(options.config), load_panels(), options.mirror)
-    write_cohort(cohort, options.output)
+    config, panels = load_train_config(options.config), load_panels()
+    plan = plan_data(config, options.mirror)
+    write_cohort(gather_cohort(plan, config, panels), options.output)
     write_manifest(options.output, run_key(sources=plan.sources, kind=plan.kind))
 
 

@@ -6,15 +6,15 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from crossres_ml.cohort.build import build_cohort
-from crossres_ml.cohort.cohort import Cohort
 from crossres_ml.config import Panels, TrainConfig
 from crossres_ml.sources.registry import load_registry
 from crossres_ml.sources.resolve import Found, NoDataError, cache_folder, resolve
-from crossres_ml.sources.simulated import simulate
 from crossres_ml.sources.tables import TABLES, load_tables
+
+if TYPE_CHECKING:
+    from crossres_ml.cohort.cohort import Cohort
 
 log = logging.getLogger(__name__)
 
@@ -99,6 +99,9 @@ def gather_cohort(plan: DataPlan, config: TrainConfig, panels: Panels) -> Cohort
     Cohort
         Marked real or simulated.
     """
+    from crossres_ml.cohort.build import build_cohort  # heavy; deciding on the data is not
+    from crossres_ml.sources.simulated import simulate
+
     if plan.kind == "simulated":
         study = simulate(panels, lines=config.simulated_lines, seed=config.seed)
         return build_cohort(study.tables, panels, kind="simulated", sources={})

@@ -1,46 +1,16 @@
-"""From configuration to a folder of results: the stages of a training run in order."""
+"""A training run: decide on the data, skip what is current, run the stages, publish the results."""
 
 from __future__ import annotations
 
-import logging
-import resource
 import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import pandas as pd
-import yaml
-
-from crossres_ml import tracking
-from crossres_ml.artifacts import (
-    FoldStore,
-    is_current,
-    publish,
-    run_key,
-    timed,
-    write_json,
-    write_manifest,
-    write_table,
-)
-from crossres_ml.audit.attribution import named_genes, rank_features
-from crossres_ml.cohort.cohort import Cohort
-from crossres_ml.cohort.labels import scored_lines, training_lines
-from crossres_ml.config import TASKS, Panels, TaskName, TrainConfig
-from crossres_ml.evaluation.heldout import evaluate, fit_view, task_matrix
-from crossres_ml.evaluation.skill import Skill, assess
-from crossres_ml.gather import DataPlan, gather_cohort, plan_data
-from crossres_ml.models.bundle import save_bundle
-from crossres_ml.models.resistance import ResistanceModel
-from crossres_ml.report.cards import model_card
-from crossres_ml.report.figures import draw_figures
-from crossres_ml.report.html import write_report
-from crossres_ml.report.summary import DataSummary, Summary, build_summary, summarise_task
-from crossres_ml.splits import describe_splits, make_splits
-
-log = logging.getLogger(__name__)
-Progress = Callable[[int, int], None]
+from crossres_ml.artifacts import is_current, publish, run_key, timed, write_manifest
+from crossres_ml.config import Panels, TrainConfig
+from crossres_ml.gather import gather_cohort, plan_data
 
 
 @dataclass(frozen=True)
@@ -70,7 +40,7 @@ def train(
     tracking_uri: str,
     mirror: Path | None = None,
     jobs: int = 2,
-    progress: Progress = lambda done, total: None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
     announce: Callable[[str], None] = lambda kind: None,
 ) -> Trained:
     """Train, evaluate, explain, save and log; do nothing when the results are current.
@@ -108,172 +78,25 @@ def train(
     )
     if is_current(output, key):
         return Trained(output, plan.kind, fresh=False)
+    from crossres_ml.stages import run_stages  # heavy; not needed when nothing is to be done
+
     work = output.parent / f".{output.name}-{key[:16]}"
     results = work / "results"
     shutil.rmtree(results, ignore_errors=True)
     results.mkdir(parents=True)
     with timed(times, "cohort", time.monotonic):
         cohort = gather_cohort(plan, config, panels)
-    summary = _run_stages(cohort, config, results, FoldStore(work / "folds"), times, jobs, progress)
-    with timed(times, "report", time.monotonic):
-        draw_figures(results, summary)
-        write_report(results, summary)
-    with timed(times, "tracking", time.monotonic):
-        tracking.log_run(results, summary, config, tracking_uri)
-    final = summary.model_copy(update={"timings": {k: round(v, 2) for k, v in times.items()}})
-    write_json(results / "summary.json", final.model_dump(mode="json"))
+    run_stages(
+        cohort,
+        config,
+        results,
+        folds=work / "folds",
+        times=times,
+        tracking_uri=tracking_uri,
+        jobs=jobs,
+        progress=progress,
+    )
     write_manifest(results, key)
     publish(results, output)
     shutil.rmtree(work, ignore_errors=True)
     return Trained(output, plan.kind, fresh=True)
-
-
-def _run_stages(
-    cohort: Cohort,
-    config: TrainConfig,
-    results: Path,
-    store: FoldStore,
-    times: dict[str, float],
-    jobs: int,
-    progress: Progress,
-) -> Summary:
-    write_cohort(cohort, results)
-    (results / "config.yaml").write_text(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))
-    splits = make_splits(cohort, config.splits, quantile=config.resistant_quantile, seed=config.seed)
-    write_table(results / "splits.parquet", splits)
-    write_table(results / "splits.csv", describe_splits(splits, cohort))
-    with timed(times, "held_out", time.monotonic):
-        predictions, contributions = evaluate(cohort, config, splits, store, jobs=jobs, progress=progress)
-        write_table(results / "predictions.parquet", predictions)
-    with timed(times, "skill", time.monotonic):
-        skill = assess(predictions, draws=config.bootstrap, seed=config.seed)
-        write_table(results / "metrics.csv", skill.metrics)
-        write_table(results / "paired.csv", skill.paired)
-    with timed(times, "shap", time.monotonic):
-        named = _write_attributions(cohort, config, skill, contributions, results)
-    data = describe_data(cohort, config)
-    with timed(times, "final_models", time.monotonic):
-        for task in TASKS:
-            save_final_model(cohort, config, task, skill, data, results / "models" / task)
-    peak = (
-        max(resource.getrusage(w).ru_maxrss for w in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)) / 1024
-    )
-    summary = build_summary(data, skill, named, times, peak)
-    tasks = {t: s.model_dump(mode="json") for t, s in summary.tasks.items()}
-    write_json(results / "metrics.json", tasks)
-    return summary
-
-
-def write_cohort(cohort: Cohort, folder: Path) -> None:
-    """Write what the cohort is made of: lines, coverage, what was dropped and what did not resolve.
-
-    Parameters
-    ----------
-    cohort : Cohort
-        The cohort.
-    folder : Path
-        Folder of results.
-    """
-    write_table(folder / "lines.csv", cohort.lines.join(cohort.responses))
-    write_table(folder / "coverage.csv", cohort.coverage())
-    write_table(folder / "features.parquet", cohort.features)
-    write_table(folder / "dropped.csv", cohort.dropped)
-    write_table(folder / "unresolved.csv", cohort.unresolved)
-
-
-def describe_data(cohort: Cohort, config: TrainConfig) -> DataSummary:
-    """Summarise what was learned from.
-
-    Parameters
-    ----------
-    cohort : Cohort
-        The cohort.
-    config : TrainConfig
-        The configuration.
-
-    Returns
-    -------
-    DataSummary
-        Counts and hashes.
-    """
-    radiation, chemo = (cohort.responses[c].notna() for c in ("radiation", "chemotherapy"))
-    lost = cohort.unresolved[cohort.unresolved.table == "radiation"]
-    return DataSummary(
-        kind=cohort.kind,
-        config_hash=config.digest(),
-        cohort_hash=cohort.digest(),
-        source_hashes=dict(cohort.sources),
-        lines=len(cohort.lines),
-        lines_radiation=int(radiation.sum()),
-        lines_chemotherapy=int(chemo.sum()),
-        lines_both=int((radiation & chemo).sum()),
-        unresolved_radiation=[f"{r.alias}: {r.reason}" for r in lost.itertuples()],
-    )
-
-
-def _write_attributions(
-    cohort: Cohort, config: TrainConfig, skill: Skill, contributions: pd.DataFrame, results: Path
-) -> dict[TaskName, dict[str, dict[str, object]]]:
-    X = task_matrix(cohort, config)
-    named: dict[TaskName, dict[str, dict[str, object]]] = {}
-    tables = []
-    for task in TASKS:
-        own = contributions[(contributions.task == task) & (contributions.model == skill.champion[task])]
-        ranks = rank_features(own, X, scored_lines(cohort, task))
-        write_table(results / f"shap_{task}.csv", ranks)
-        named[task], table = named_genes(ranks, config.named_genes, config.named_min_lines)
-        tables.append(table.assign(task=task, model=skill.champion[task]))
-    write_table(results / "named_genes.csv", pd.concat(tables, ignore_index=True))
-    return named
-
-
-def save_final_model(
-    cohort: Cohort, config: TrainConfig, task: TaskName, skill: Skill, data: DataSummary, folder: Path
-) -> None:
-    """Fit the champion of a task on all its lines and keep it.
-
-    Parameters
-    ----------
-    cohort : Cohort
-        The cohort.
-    config : TrainConfig
-        The configuration.
-    task : str
-        Task.
-    skill : Skill
-        Names the champion.
-    data : DataSummary
-        Goes into the bundle.
-    folder : Path
-        New folder.
-    """
-    X = task_matrix(cohort, config)
-    train_lines = training_lines(cohort, task)
-    view, rule = fit_view(cohort, config, task, X, train_lines)
-    model = ResistanceModel(skill.champion[task], config.features, config.inner_folds, config.seed).fit(view)
-    card = model_card(task, summarise_task(skill, task), data)
-    facts = {**data.model_dump(mode="json"), "training_lines": len(train_lines)}
-    save_bundle(folder, model, rule, view.X, cohort.features, facts, card)
-
-
-def prepare(config: TrainConfig, panels: Panels, mirror: Path | None = None) -> tuple[DataPlan, Cohort]:
-    """Plan the data and build the cohort, without training.
-
-    Parameters
-    ----------
-    config : TrainConfig
-        The configuration.
-    panels : Panels
-        Drug panels.
-    mirror : Path, optional
-        Folder with the public files.
-
-    Returns
-    -------
-    plan : DataPlan
-        Which data.
-    cohort : Cohort
-        The cohort.
-    """
-    plan = plan_data(config, mirror)
-    return plan, gather_cohort(plan, config, panels)

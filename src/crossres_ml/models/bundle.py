@@ -17,7 +17,6 @@ from typing import Any
 import lightgbm as lgb
 import numpy as np
 import pandas as pd
-import skops.io
 from scipy.special import expit
 from sklearn.pipeline import Pipeline
 
@@ -151,6 +150,8 @@ def save_bundle(
         (folder / TREES).write_text(estimator.booster_.model_to_string(), encoding="utf-8")
     elif isinstance(estimator, LinearPipeline):
         part = LINEAR
+        import skops.io  # takes seconds to import
+
         (folder / LINEAR).write_bytes(_canonical(skops.io.dumps(estimator.pipeline_)))
     else:
         raise BundleError(
@@ -217,6 +218,8 @@ def load_bundle(folder: Path) -> Bundle:
         if recipe["part"] == TREES:
             model: Any = lgb.Booster(model_str=(folder / TREES).read_text(encoding="utf-8"))
         else:
+            import skops.io  # takes seconds to import
+
             model = skops.io.loads((folder / LINEAR).read_bytes(), trusted=list(_TRUSTED))
     except Exception as e:
         raise BundleError(

@@ -1,0 +1,200 @@
+"""The stages of a training run, from a cohort to a folder of results."""
+
+from __future__ import annotations
+
+import resource
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import yaml
+
+from crossres_ml import tracking
+from crossres_ml.artifacts import FoldStore, timed, write_json, write_table
+from crossres_ml.audit.attribution import named_genes, rank_features
+from crossres_ml.cohort.cohort import Cohort
+from crossres_ml.cohort.labels import scored_lines, training_lines
+from crossres_ml.config import TASKS, TaskName, TrainConfig
+from crossres_ml.evaluation.heldout import evaluate, fit_view, task_matrix
+from crossres_ml.evaluation.skill import Skill, assess
+from crossres_ml.models.bundle import save_bundle
+from crossres_ml.models.resistance import ResistanceModel
+from crossres_ml.report.cards import model_card
+from crossres_ml.report.figures import draw_figures
+from crossres_ml.report.html import write_report
+from crossres_ml.report.summary import DataSummary, Summary, build_summary, summarise_task
+from crossres_ml.splits import describe_splits, make_splits
+
+Progress = Callable[[int, int], None]
+
+
+def run_stages(
+    cohort: Cohort,
+    config: TrainConfig,
+    results: Path,
+    *,
+    folds: Path,
+    times: dict[str, float],
+    tracking_uri: str,
+    jobs: int,
+    progress: Progress,
+) -> None:
+    """Train, evaluate, explain, draw and log; write everything into ``results``.
+
+    Parameters
+    ----------
+    cohort : Cohort
+        The cohort.
+    config : TrainConfig
+        The configuration.
+    results : Path
+        Empty folder.
+    folds : Path
+        Keeps finished folds, so that an interrupted run goes on where it stopped.
+    times : dict of str to float
+        Seconds per stage; added to.
+    tracking_uri : str
+        Where MLflow keeps its runs.
+    jobs : int
+        Parallel processes.
+    progress : callable
+        Called with folds done and in total.
+    """
+    summary = _compute(cohort, config, results, FoldStore(folds), times, jobs, progress)
+    with timed(times, "report", time.monotonic):
+        draw_figures(results, summary)
+        write_report(results, summary)
+    with timed(times, "tracking", time.monotonic):
+        tracking.log_run(results, summary, config, tracking_uri)
+    final = summary.model_copy(update={"timings": {k: round(v, 2) for k, v in times.items()}})
+    write_json(results / "summary.json", final.model_dump(mode="json"))
+    write_json(results / "summary.schema.json", Summary.model_json_schema())
+
+
+def _compute(
+    cohort: Cohort,
+    config: TrainConfig,
+    results: Path,
+    store: FoldStore,
+    times: dict[str, float],
+    jobs: int,
+    progress: Progress,
+) -> Summary:
+    write_cohort(cohort, results)
+    (results / "config.yaml").write_text(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))
+    splits = make_splits(cohort, config.splits, quantile=config.resistant_quantile, seed=config.seed)
+    write_table(results / "splits.parquet", splits)
+    write_table(results / "splits.csv", describe_splits(splits, cohort))
+    with timed(times, "held_out", time.monotonic):
+        predictions, contributions = evaluate(cohort, config, splits, store, jobs=jobs, progress=progress)
+        write_table(results / "predictions.parquet", predictions)
+    with timed(times, "skill", time.monotonic):
+        skill = assess(predictions, draws=config.bootstrap, seed=config.seed)
+        write_table(results / "metrics.csv", skill.metrics)
+        write_table(results / "paired.csv", skill.paired)
+    with timed(times, "shap", time.monotonic):
+        named = _write_attributions(cohort, config, skill, contributions, results)
+    data = describe_data(cohort, config)
+    with timed(times, "final_models", time.monotonic):
+        for task in TASKS:
+            save_final_model(cohort, config, task, skill, data, results / "models" / task)
+    peak = (
+        max(resource.getrusage(w).ru_maxrss for w in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)) / 1024
+    )
+    summary = build_summary(data, skill, named, times, peak)
+    tasks = {t: s.model_dump(mode="json") for t, s in summary.tasks.items()}
+    write_json(results / "metrics.json", tasks)
+    return summary
+
+
+def write_cohort(cohort: Cohort, folder: Path) -> None:
+    """Write what the cohort is made of: lines, coverage, what was dropped and what did not resolve.
+
+    Parameters
+    ----------
+    cohort : Cohort
+        The cohort.
+    folder : Path
+        Folder of results.
+    """
+    write_table(folder / "lines.csv", cohort.lines.join(cohort.responses))
+    write_table(folder / "coverage.csv", cohort.coverage())
+    write_table(folder / "features.parquet", cohort.features)
+    write_table(folder / "dropped.csv", cohort.dropped)
+    write_table(folder / "unresolved.csv", cohort.unresolved)
+
+
+def describe_data(cohort: Cohort, config: TrainConfig) -> DataSummary:
+    """Summarise what was learned from.
+
+    Parameters
+    ----------
+    cohort : Cohort
+        The cohort.
+    config : TrainConfig
+        The configuration.
+
+    Returns
+    -------
+    DataSummary
+        Counts and hashes.
+    """
+    radiation, chemo = (cohort.responses[c].notna() for c in ("radiation", "chemotherapy"))
+    lost = cohort.unresolved[cohort.unresolved.table == "radiation"]
+    return DataSummary(
+        kind=cohort.kind,
+        config_hash=config.digest(),
+        cohort_hash=cohort.digest(),
+        source_hashes=dict(cohort.sources),
+        lines=len(cohort.lines),
+        lines_radiation=int(radiation.sum()),
+        lines_chemotherapy=int(chemo.sum()),
+        lines_both=int((radiation & chemo).sum()),
+        unresolved_radiation=[f"{r.alias}: {r.reason}" for r in lost.itertuples()],
+    )
+
+
+def _write_attributions(
+    cohort: Cohort, config: TrainConfig, skill: Skill, contributions: pd.DataFrame, results: Path
+) -> dict[TaskName, dict[str, dict[str, object]]]:
+    X = task_matrix(cohort, config)
+    named: dict[TaskName, dict[str, dict[str, object]]] = {}
+    tables = []
+    for task in TASKS:
+        own = contributions[(contributions.task == task) & (contributions.model == skill.champion[task])]
+        ranks = rank_features(own, X, scored_lines(cohort, task))
+        write_table(results / f"shap_{task}.csv", ranks)
+        named[task], table = named_genes(ranks, config.named_genes, config.named_min_lines)
+        tables.append(table.assign(task=task, model=skill.champion[task]))
+    write_table(results / "named_genes.csv", pd.concat(tables, ignore_index=True))
+    return named
+
+
+def save_final_model(
+    cohort: Cohort, config: TrainConfig, task: TaskName, skill: Skill, data: DataSummary, folder: Path
+) -> None:
+    """Fit the champion of a task on all its lines and keep it.
+
+    Parameters
+    ----------
+    cohort : Cohort
+        The cohort.
+    config : TrainConfig
+        The configuration.
+    task : str
+        Task.
+    skill : Skill
+        Names the champion.
+    data : DataSummary
+        Goes into the bundle.
+    folder : Path
+        New folder.
+    """
+    X = task_matrix(cohort, config)
+    train_lines = training_lines(cohort, task)
+    view, rule = fit_view(cohort, config, task, X, train_lines)
+    model = ResistanceModel(skill.champion[task], config.features, config.inner_folds, config.seed).fit(view)
+    card = model_card(task, summarise_task(skill, task), data)
+    facts = {**data.model_dump(mode="json"), "training_lines": len(train_lines)}
+    save_bundle(folder, model, rule, view.X, cohort.features, facts, card)
