@@ -15,18 +15,24 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
 from scipy.stats import spearmanr
 from statsmodels.stats.proportion import proportion_confint
 
 from crossres_ml.artifacts import atomic
-from crossres_ml.config import TASKS
+from crossres_ml.config import TASKS, TaskName
 from crossres_ml.models.estimators import ESTIMATORS
 from crossres_ml.report.summary import Summary
 
 # Colours that stay apart for colour-blind readers: Okabe and Ito 2008 (jfly.uni-koeln.de/color).
 BLUE, ORANGE, GREEN, RED, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#7f7f7f"
-TASK_TITLES = {"radiation": "Radiation", "chemotherapy": "Chemotherapy", "cross": "Both (cross-resistance)"}
-METRIC_TITLES = {"auroc": "AUROC", "spearman": "Spearman correlation with the measured response"}
+TASK_TITLES: dict[TaskName, str] = {"radiation": "Radiation", "chemotherapy": "Chemotherapy", "cross": "Both"}
+METRIC_TITLES = {"auroc": "AUROC", "spearman": "Spearman with the measured response"}
+_KINDS = {  # marker, colour, fill
+    "baseline": ("s", GREY, "white"),
+    "model": ("o", BLUE, BLUE),
+    "champion": ("D", RED, RED),
+}
 _CHANCE = {"auroc": 0.5, "spearman": 0.0}
 _TOP = 20
 _BIN_LINES = 40  # of a calibration bin: its 95 % interval is then at most about 0.15 wide either way
@@ -36,8 +42,7 @@ _STYLE = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.titlesize": 11,
-    "figure.dpi": 100,
-    "savefig.dpi": 100,
+    "savefig.dpi": 130,
 }
 
 
@@ -51,14 +56,14 @@ class _Run:
     def csv(self, name: str) -> pd.DataFrame:
         return pd.read_csv(self.folder / name)
 
-    def predictions(self, task: str) -> pd.DataFrame:
+    def champion(self, task: TaskName) -> str:
+        return self.summary.tasks[task].champion
+
+    def predictions(self, task: TaskName) -> pd.DataFrame:
         """Held-out predictions of a task's champion, cell line out."""
         table = pd.read_parquet(self.folder / "predictions.parquet")
-        champion = self.summary.tasks[task].champion  # type: ignore[index]
-        return table[(table.task == task) & (table.model == champion) & (table["mode"] == "cell_line_out")]
-
-    def champion(self, task: str) -> str:
-        return self.summary.tasks[task].champion  # type: ignore[index]
+        own = (table.task == task) & (table.model == self.champion(task))
+        return table[own & (table["mode"] == "cell_line_out")]
 
     def title(self, figure: Figure, text: str) -> None:
         """Set the figure's title; one of simulated data says so first."""
@@ -83,17 +88,17 @@ def _model_order(metrics: pd.DataFrame) -> list[str]:
 
 def _draw_skill(axes: Axes, rows: pd.DataFrame, order: list[str], champion: str, metric: str) -> None:
     axes.axvline(_CHANCE[metric], color="black", lw=0.8, ls=":")
-    for y, row in enumerate(rows.set_index("model").reindex(order).itertuples()):
-        if not np.isfinite(row.value):
+    found = {r["model"]: r for r in rows.to_dict("records") if np.isfinite(r["value"])}
+    for y, name in enumerate(order):
+        if name not in found:
             continue
-        name = str(row.Index)
-        colour = GREY if ESTIMATORS[name].baseline else RED if name == champion else BLUE
-        marker = "s" if ESTIMATORS[name].baseline else "D" if name == champion else "o"
-        fill = "white" if ESTIMATORS[name].baseline else colour
-        axes.plot([row.low, row.high], [y, y], color=colour, lw=2, solid_capstyle="butt")
-        axes.plot(row.value, y, marker, color=colour, markerfacecolor=fill, ms=7, mew=1.6)
-        text = f"{row.value:.2f} ({row.low:.2f} to {row.high:.2f})"
-        axes.text(1.02, y, text, transform=axes.get_yaxis_transform(), va="center", fontsize=8.5)
+        value, low, high = (found[name][k] for k in ("value", "low", "high"))
+        kind = "baseline" if ESTIMATORS[name].baseline else "champion" if name == champion else "model"
+        marker, colour, fill = _KINDS[kind]
+        axes.plot([low, high], [y, y], color=colour, lw=2, solid_capstyle="butt")
+        axes.plot(value, y, marker, color=colour, markerfacecolor=fill, ms=7, mew=1.6)
+        text = f"{value:.2f} ({low:.2f} to {high:.2f})"
+        axes.text(1.03, y, text, transform=axes.get_yaxis_transform(), va="center", fontsize=8.5)
     axes.set_ylim(len(order) - 0.5, -0.5)
     axes.grid(axis="x", color="#dddddd", lw=0.6)
     axes.set_axisbelow(True)
@@ -103,7 +108,7 @@ def _skill_figure(run: _Run, mode: str, title: str) -> Figure:
     metrics = run.csv("metrics.csv")
     metrics = metrics[metrics["mode"] == mode]
     order = _model_order(metrics)
-    figure = _new(16, 0.62 * max(len(order), 3) + 3.6)
+    figure = _new(13, 0.5 * max(len(order), 3) + 3.4)
     run.title(figure, title)
     if metrics.empty:
         figure.text(0.5, 0.5, "No lineage has enough lines to be held out in this run.", ha="center")
@@ -125,25 +130,20 @@ def _skill_figure(run: _Run, mode: str, title: str) -> Figure:
 
 
 def _skill_legend() -> list[Line2D]:
-    def entry(marker: str, colour: str, fill: str, label: str) -> Line2D:
-        return Line2D([], [], color=colour, marker=marker, markerfacecolor=fill, ms=7, lw=2, label=label)
-
-    return [
-        entry("s", GREY, "white", "baseline"),
-        entry("o", BLUE, BLUE, "model"),
-        entry("D", RED, RED, "champion, chosen by inner folds"),
-        Line2D([], [], color="black", lw=0.8, ls=":", label="chance; bars: 95 % group-bootstrap interval"),
+    names = {"baseline": "baseline", "model": "model", "champion": "champion, chosen by the inner folds"}
+    entries = [
+        Line2D([], [], color=c, marker=m, markerfacecolor=f, ms=7, lw=2, label=names[k])
+        for k, (m, c, f) in _KINDS.items()
     ]
+    return [*entries, Line2D([], [], color="black", lw=0.8, ls=":", label="chance")]
 
 
 def _cell_lines_out(run: _Run) -> Figure:
-    return _skill_figure(run, "cell_line_out", "Skill on held-out cell lines")
+    return _skill_figure(run, "cell_line_out", "Skill on held-out cell lines, with 95 % intervals")
 
 
 def _lineages_out(run: _Run) -> Figure:
-    return _skill_figure(
-        run, "lineage_out", "Skill on held-out lineages (compared within each held-out lineage)"
-    )
+    return _skill_figure(run, "lineage_out", "Skill inside held-out lineages, with 95 % intervals")
 
 
 # --- responses ----------------------------------------------------------------------------------------
@@ -179,7 +179,7 @@ def _responses(run: _Run) -> Figure:
     dashed = Line2D([], [], color="black", lw=0.8, ls="--")
     figure.legend(
         [*handles, dashed, Patch(color="#c8c8c8"), Patch(color=BLUE)],
-        [*labels, f"cut: {quantile:.0%} quantile of these lines", "margins: every line with the response",
+        [*labels, f"cut: {quantile:.1%} quantile of these lines", "margins: every line with the response",
          "margins: lines with both"],
         loc="outside lower left", ncols=2, frameon=False,
     )  # fmt: skip
@@ -202,25 +202,26 @@ def _marginals(grid: np.ndarray, lines: pd.DataFrame, both: pd.DataFrame) -> Non
 
 def _shap(run: _Run) -> Figure:
     named = run.csv("named_genes.csv")
-    figure = _new(16, 9.2)
-    run.title(figure, f"Features that the champions rest on: top {_TOP} by mean |SHAP| on held-out lines")
-    grid = figure.subplots(2, len(TASKS), gridspec_kw={"height_ratios": [4.2, 1]})
+    notes = {t: _named_notes(run, t, named[named.task == t]) for t in TASKS}
+    figure = _new(13, 7.2 + 0.2 * max(map(len, notes.values())))
+    run.title(figure, f"What the champions rest on: top {_TOP} features by mean |SHAP| on held-out lines")
+    ratios = [6, 0.2 * max(map(len, notes.values()))]
+    grid = figure.subplots(2, len(TASKS), gridspec_kw={"height_ratios": ratios})
     for column, task in enumerate(TASKS):
         ranks = run.csv(f"shap_{task}.csv")
-        own = named[named.task == task] if len(named) else named
-        _draw_bars(grid[0, column], ranks.head(_TOP), set(own.measurement) if len(own) else set())
-        grid[0, column].set_title(
-            f"{TASK_TITLES[task]}: {run.champion(task)}, {len(ranks)} features", loc="left", fontweight="bold"
-        )
+        _draw_bars(grid[0, column], ranks.head(_TOP), set(named.measurement))
+        title = f"{TASK_TITLES[task]}: {run.champion(task)}, {len(ranks):,} features"
+        grid[0, column].set_title(title, loc="right", fontweight="bold")
         grid[1, column].set_axis_off()
-        grid[1, column].text(0, 1, _named_text(own), va="top", fontsize=9, linespacing=1.35)
+        grid[1, column].text(0, 1, "\n".join(notes[task]), va="top", fontsize=9, linespacing=1.35)
     figure.legend(
         handles=[
             Patch(color=RED, label="higher value, more resistant"),
             Patch(color=BLUE, label="higher value, more sensitive"),
+            Patch(color=GREY, label="the same in all these lines"),
             Patch(color="none", label="\u25b6 bold: a named gene"),
         ],
-        loc="outside lower left", ncols=3, frameon=False,
+        loc="outside lower left", ncols=4, frameon=False,
     )  # fmt: skip
     return figure
 
@@ -228,27 +229,32 @@ def _shap(run: _Run) -> Figure:
 def _draw_bars(axes: Axes, top: pd.DataFrame, named: set[str]) -> None:
     colours = top.sign.map({1: RED, -1: BLUE, 0: GREY})
     axes.barh(range(len(top)), top.mean_abs_shap, color=list(colours), height=0.75)
-    marked = [f"\u25b6 {f}" if f in named else f for f in top.feature]
-    axes.set_yticks(range(len(top)), [_short(m) for m in marked], fontsize=9)
+    labels = [f"\u25b6 {_short(f)}" if f in named else _short(f) for f in top.feature]
+    axes.set_yticks(range(len(top)), labels, fontsize=8.5)
     for label, feature in zip(axes.get_yticklabels(), top.feature, strict=True):
         if feature in named:
             label.set_fontweight("bold")
     axes.set_ylim(_TOP - 0.5, -0.5)
+    axes.xaxis.set_major_locator(MaxNLocator(4))
     axes.set_xlabel("mean |SHAP|, in units of the score")
 
 
-def _short(name: str, limit: int = 30) -> str:
-    return name if len(name) <= limit else name[: limit - 1] + "\u2026"
+def _short(name: str, limit: int = 32) -> str:
+    """Cut out the middle of a long name: its end may say _Caution."""
+    keep = limit // 2
+    return name if len(name) <= limit else f"{name[:keep]}\u2026{name[-keep:]}"
 
 
-def _named_text(named: pd.DataFrame) -> str:
+def _named_notes(run: _Run, task: TaskName, named: pd.DataFrame) -> list[str]:
     """Rank of every measurement of the named genes that the bars do not show."""
-    below = named[named["rank"] > _TOP] if len(named) else named
-    lines = []
-    for row in below.sort_values("rank", kind="stable").itertuples():
-        rank = f"rank {row.rank:,.0f} of {row.of:,}" if row.mean_abs_shap > 0 else f"unused, of {row.of:,}"
-        lines.append(f"{_short(row.measurement)}: {rank}, {row.n} lines")
-    return "\n".join(["Named genes outside the top 20:", *lines]) if lines else ""
+    notes = []
+    for row in named[named["rank"] > _TOP].sort_values("rank", kind="stable").to_dict("records"):
+        unused = "" if row["mean_abs_shap"] > 0 else " (unused)"
+        rank = f"rank {row['rank']:,.0f} of {row['of']:,}{unused}"
+        notes.append(f"{_short(row['measurement'])}: {rank}, {row['n']} lines")
+    missing = [g for g, tasks in run.summary.named_genes.items() if tasks[task].rank is None]
+    notes += [f"{gene}: not measured" for gene in missing]
+    return [f"Named genes outside the top {_TOP}:", *notes] if notes else [""]
 
 
 # --- calibration --------------------------------------------------------------------------------------
@@ -280,7 +286,7 @@ def calibration_bins(predictions: pd.DataFrame) -> pd.DataFrame:
 
 
 def _calibration(run: _Run) -> Figure:
-    figure = _new(14, 6)
+    figure = _new(13, 5.6)
     run.title(figure, "Calibration on held-out lines: does the probability mean what it says?")
     grid = figure.subplots(2, len(TASKS), sharex=True, sharey="row", gridspec_kw={"height_ratios": [4, 1]})
     for column, task in enumerate(TASKS):
@@ -321,7 +327,7 @@ def _coverage(run: _Run) -> Figure:
     }
     counts = table[list(totals)]
     share = (counts / [max(n, 1) for _, n in totals.values()]).to_numpy()
-    figure = _new(9, 0.45 * len(table) + 2.4)
+    figure = _new(10, 0.42 * len(table) + 1.9)
     run.title(figure, "Lines with each kind of measurement")
     axes = figure.subplots()
     image = axes.imshow(share, cmap="Blues", vmin=0, vmax=1, aspect="auto")
@@ -329,9 +335,12 @@ def _coverage(run: _Run) -> Figure:
         colour = "white" if share[i, j] > 0.6 else "black"
         axes.text(j, i, f"{value:,}", ha="center", va="center", color=colour)
     axes.set_xticks(range(len(totals)), [f"{name}\n({n:,})" for name, n in totals.values()])
-    names = [f"{b.replace('_', ' ')} ({f:,})" for b, f in table.features.items()]
+    names = [
+        f"{str(block).replace('_', ' ')} ({features:,}), {measured:.0%} of values"
+        for block, features, measured in zip(table.index, table.features, table.measured_share, strict=True)
+    ]
+    axes.set_ylabel("block (features), values measured in its lines")
     axes.set_yticks(range(len(table)), names)
-    axes.set_ylabel("block (features)")
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     figure.colorbar(image, label="share of the lines of the column", shrink=0.9)

@@ -3,56 +3,51 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Hashable
+import itertools
+import struct
+from collections.abc import Hashable, Iterable
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
 from crossres_ml.artifacts import atomic
 from crossres_ml.cohort.cohort import RESPONSES
-from crossres_ml.config import TASKS
-from crossres_ml.evaluation.metrics import LOWER_IS_BETTER
+from crossres_ml.config import TASKS, TaskName, TrainConfig
 from crossres_ml.evaluation.skill import better
 from crossres_ml.models.estimators import ESTIMATORS
 from crossres_ml.report.cards import LIMITS
-from crossres_ml.report.figures import FIGURES, TASK_TITLES
-from crossres_ml.report.summary import Interval, Summary, TaskSummary
+from crossres_ml.report.figures import TASK_TITLES
+from crossres_ml.report.summary import Interval, SplitMode, Summary, TaskSummary
 
-METRIC_TITLES = {
+_TEMPLATES = Path(__file__).parent / "templates"
+METRIC_NAMES = {
     "auroc": "AUROC",
     "average_precision": "average precision",
     "prevalence": "prevalence",
     "brier": "Brier",
     "spearman": "Spearman",
-    "within_lineage_spearman": "Spearman within lineage",
+    "within_lineage_spearman": "Spearman in lineage",
 }
-MODE_TITLES = {"cell_line_out": "Held-out cell lines", "lineage_out": "Held-out lineages"}
-_SIGNS = {1: "higher, more resistant", -1: "higher, more sensitive", 0: "no contribution", None: ""}
+TASK_NAMES: dict[TaskName, str] = {**TASK_TITLES, "cross": "Both (cross-resistance)"}
+MODE_NAMES = {"cell_line_out": "Held-out cell lines", "lineage_out": "Held-out lineages"}
+SIGNS = {1: "more resistant", -1: "more sensitive", 0: "no direction"}
 CAPTIONS = {
     "skill": "AUROC (top) and Spearman correlation with the measured response (bottom) of every model on "
     "cell lines that it was not trained on, with 95 % intervals.",
-    "lineage_out": "The same when a whole lineage is held out. Lines are compared within a held-out lineage "
+    "lineage_out": "The same when a whole lineage is held out. Lines are compared inside a held-out lineage "
     "only, so a model that knows nothing but lineages is at chance.",
-    "responses": "Radiation against chemotherapy response. Lines at or above both dashed cuts are "
-    "resistant to both. The cuts drawn are those of all these lines; models learn theirs on training lines.",
+    "responses": "Radiation against chemotherapy response. Lines at or above both dashed cuts are resistant "
+    "to both. The cuts drawn are those of all these lines; models learn theirs on training lines.",
     "shap": "The features that move the champion's score most on held-out lines, coloured by direction, and "
-    "the ranks of the named genes.",
+    "the ranks of the named genes. Antibodies whose name ends in _Caution are not fully validated.",
     "calibration": "Observed share of resistant lines against the predicted probability, in bins of equal "
-    "size, over the held-out lines of all repeats; below, how the probabilities are spread.",
-    "coverage": "How many lines have each kind of measurement.",
+    "size, over the held-out cell lines of all repeats; below, how the probabilities are spread.",
+    "coverage": "How many lines have each kind of measurement, and which share of the values is there.",
 }
-
-
-def number(interval: Interval, digits: int = 3) -> str:
-    """Write a value with its interval; a dash where it is not defined."""
-    if interval.value is None:
-        return "\u2013"
-    if interval.low is None or interval.high is None:
-        return f"{interval.value:.{digits}f}"
-    return f"{interval.value:.{digits}f} ({interval.low:.{digits}f} to {interval.high:.{digits}f})"
 
 
 def verdict(metric: str, difference: Interval) -> str:
@@ -78,9 +73,15 @@ def verdict(metric: str, difference: Interval) -> str:
     return "not told apart" if low <= 0 <= high else "worse"
 
 
-def _records(path: Path) -> list[dict[Hashable, Any]]:
-    """Rows of a table; an empty cell is an empty string."""
-    return pd.read_csv(path, keep_default_na=False).to_dict("records")
+def _records(path: Path, **options: Any) -> list[dict[Hashable, Any]]:
+    """Rows of a table; an empty cell is an empty string, and a name like NA stays a name."""
+    table: pd.DataFrame = pd.read_csv(path, keep_default_na=False, **options)
+    return table.to_dict("records")
+
+
+def _rank(rank: float) -> str:
+    """Write a rank; ties share a mean rank, which may end in .5."""
+    return f"{rank:,.1f}".removesuffix(".0")
 
 
 def _models(task: TaskSummary, mode: str) -> list[dict[str, Any]]:
@@ -96,47 +97,110 @@ def _models(task: TaskSummary, mode: str) -> list[dict[str, Any]]:
     return rows
 
 
-def _splits(path: Path) -> list[dict[str, Any]]:
-    """One row per held-out set: its lines, and how many were trained on."""
-    table = pd.read_csv(path, dtype={"fold": str}, keep_default_na=False)
-    train = table[table.role == "train"].set_index(["mode", "repeat", "fold"])
+def _named(path: Path, summary: Summary, order: Iterable[str]) -> list[dict[str, Any]]:
+    """Rows of the named genes: per gene and task the headline measurement first, then the others."""
+    table = _records(path)
     rows = []
-    for row in table[table.role == "test"].to_dict("records"):
-        key = (row["mode"], row["repeat"], row["fold"])
-        rows.append({**row, "trained": int(train.lines.get(key, 0))})
+    for gene, task in itertools.product(order, TASKS):
+        headline = summary.named_genes[gene][task]
+        own = [r for r in table if (r["gene"], r["task"]) == (gene, task)]
+        others = [r for r in own if r["measurement"] != headline.measurement]
+        key = {"gene": gene, "task": task}
+        rows += [{**headline.model_dump(), **key, "first": True}]
+        rows += [{**r, **key, "first": False} for r in others]
     return rows
 
 
-def _figures(folder: Path) -> list[dict[str, str]]:
+def headline(summary: Summary) -> str:
+    """Say in a sentence or two which champions beat the best naive model on held-out cell lines.
+
+    Parameters
+    ----------
+    summary : Summary
+        The summary.
+
+    Returns
+    -------
+    str
+        Plain text.
+    """
+    found: dict[str, list[str]] = {}
+    for task, section in summary.tasks.items():
+        difference = section.paired_difference["cell_line_out"]
+        wins = [METRIC_NAMES[m] for m in ("auroc", "spearman") if verdict(m, difference[m]) == "better"]
+        found.setdefault(" and in ".join(wins), []).append(TASK_NAMES[task].lower())
+    parts = []
+    for wins, tasks in found.items():
+        names = " and ".join([*([", ".join(tasks[:-1])] if tasks[1:] else []), tasks[-1]])
+        shown = (
+            f"better than the best naive model in {wins}"
+            if wins
+            else "not shown to be better than the best naive model"
+        )
+        parts.append(f"For {names}, the model is {shown}.")
+    return "On held-out cell lines: " + " ".join(parts)
+
+
+def _splits(path: Path) -> list[dict[Hashable, Any]]:
+    """One row per held-out set: its lines, how many were trained on, and how many set aside."""
+    table = pd.read_csv(path, dtype={"fold": str}, keep_default_na=False)
+    keys = ["mode", "repeat", "fold"]
+    lines = table.pivot_table(index=keys, columns="role", values="lines", fill_value=0)
+    lines = lines.reindex(columns=["train", "excluded"], fill_value=0).astype(int)
+    lines.columns = pd.Index(["trained", "excluded"])
+    tested = table[table.role == "test"].join(lines, on=keys)
+    by_lines = tested["mode"] == "cell_line_out"
+    return tested.assign(held_out=tested.fold.mask(by_lines, "fold " + tested.fold)).to_dict("records")
+
+
+def _alt(name: str, summary: Summary) -> str:
+    """Say in words what a figure shows; where it is about skill, with the champions' numbers."""
+    alt = CAPTIONS[name]
+    mode: SplitMode | None = {"skill": "cell_line_out", "lineage_out": "lineage_out"}.get(name)  # type: ignore[assignment]
+    for task, section in summary.tasks.items():
+        if mode in section.scored_lines:
+            value = section.models[section.champion][mode]["auroc"].value
+            alt += f" {TASK_NAMES[task]}: {section.champion}" + (f", AUROC {value:.2f}." if value else ".")
+    return alt
+
+
+def _figures(folder: Path, summary: Summary) -> list[dict[str, Any]]:
     out = []
-    for name in FIGURES:
-        data = base64.b64encode((folder / f"{name}.png").read_bytes()).decode("ascii")
-        out.append({"name": name, "data": data, "caption": CAPTIONS[name]})
+    for name, caption in CAPTIONS.items():
+        png = (folder / f"{name}.png").read_bytes()
+        width, height = struct.unpack(">II", png[16:24])  # the first chunk of a PNG holds its size
+        data = base64.b64encode(png).decode("ascii")
+        size = {"width": width, "height": height}
+        out.append({"name": name, "data": data, "caption": caption, "alt": _alt(name, summary), **size})
     return out
 
 
 def _context(results: Path, summary: Summary) -> dict[str, Any]:
-    modes = [m for m in MODE_TITLES if any(m in t.scored_lines for t in summary.tasks.values())]
+    modes = [m for m in MODE_NAMES if any(m in t.scored_lines for t in summary.tasks.values())]
+    text = (results / "config.yaml").read_text(encoding="utf-8")
+    config = TrainConfig.model_validate(yaml.safe_load(text))
     return {
+        "css": Markup((_TEMPLATES / "report.css").read_text(encoding="utf-8")),
         "summary": summary,
         "simulated": summary.data.kind == "simulated",
-        "config": yaml.safe_load((results / "config.yaml").read_text(encoding="utf-8")),
+        "config": config,
         "tasks": TASKS,
-        "task_titles": TASK_TITLES,
+        "task_names": TASK_NAMES,
         "modes": modes,
-        "mode_titles": MODE_TITLES,
-        "metric_titles": METRIC_TITLES,
-        "lower_is_better": LOWER_IS_BETTER,
+        "mode_names": MODE_NAMES,
+        "metric_names": METRIC_NAMES,
         "models": {(t, m): _models(summary.tasks[t], m) for t in TASKS for m in modes},
-        "about_models": {m: (ESTIMATORS[m].__doc__ or "").split("\n")[0] for m in ESTIMATORS},
+        "baselines": [m for m, kind in ESTIMATORS.items() if kind.baseline],
+        "about_models": {m: (kind.__doc__ or "").split("\n")[0] for m, kind in ESTIMATORS.items()},
         "responses": RESPONSES,
         "splits": _splits(results / "splits.csv"),
         "coverage": _records(results / "coverage.csv"),
-        "dropped": _records(results / "dropped.csv"),
-        "unresolved": _records(results / "unresolved.csv"),
-        "named": _records(results / "named_genes.csv"),
-        "signs": _SIGNS,
-        "figures": _figures(results / "figures"),
+        "dropped": _records(results / "dropped.csv", dtype=str),
+        "unresolved": _records(results / "unresolved.csv", dtype=str),
+        "headline": headline(summary),
+        "named": _named(results / "named_genes.csv", summary, config.named_genes),
+        "signs": SIGNS,
+        "figures": _figures(results / "figures", summary),
         "limits": LIMITS.split("\n\n"),
     }
 
@@ -158,14 +222,14 @@ def write_report(results: Path, summary: Summary) -> Path:
         duration, so that the same results give the same bytes.
     """
     environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+        loader=FileSystemLoader(_TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"number": number}
-    environment.globals |= {"verdict": verdict}
+    environment.filters["rank"] = _rank
+    environment.globals["verdict"] = verdict
     text = environment.get_template("report.html.j2").render(_context(results, summary))
     path = results / "report.html"
     with atomic(path) as part:
