@@ -89,7 +89,8 @@ def small_config() -> TrainConfig:
         seed=3,
         splits=SplitConfig(folds=2, repeats=1, lineage_min_lines=29),
         features=FeatureConfig(
-            blocks=("rna", "mutation", "driver", "burden", "lineage"), always=("rppa:PROT000",)
+            blocks=("rppa", "mutation", "driver", "burden", "lineage"),
+            always=("rna:GENE0000", "rna:GENE0002", "rna:GENE0003", "rna:RAD51"),
         ),
         models=("prevalence", "lineage_mean", "ridge", "lightgbm"),
         inner_folds=2,
