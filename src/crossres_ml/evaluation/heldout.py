@@ -17,6 +17,7 @@ from crossres_ml.artifacts import FoldStore
 from crossres_ml.cohort.cohort import Cohort
 from crossres_ml.cohort.labels import LabelRule, scored_lines, training_lines
 from crossres_ml.config import TASKS, TaskName, TrainConfig
+from crossres_ml.models.estimators import offered_features
 from crossres_ml.models.resistance import ResistanceModel, TrainingView
 from crossres_ml.splits import TEST, TRAIN
 
@@ -116,7 +117,7 @@ def fit_view(
     Returns
     -------
     view : TrainingView
-        Features, response, class and groups of the training lines.
+        Features that pass the feature rules on the training lines, response, class and groups.
     rule : LabelRule
         The rule, to be applied to held-out lines.
     """
@@ -124,7 +125,8 @@ def fit_view(
     scored = scored_lines(cohort, task).intersection(train)
     rule = LabelRule.fit(task, responses.loc[scored], config.resistant_quantile)
     y, label = rule.score(responses).to_numpy(), rule.label(responses).to_numpy()
-    return TrainingView(X.loc[train], y, label, cohort.lines.group[train].to_numpy()), rule
+    offered = X.loc[train, offered_features(X.loc[train], config.features)]
+    return TrainingView(offered, y, label, cohort.lines.group[train].to_numpy()), rule
 
 
 @dataclass(frozen=True)
@@ -174,7 +176,9 @@ def fold_data(cohort: Cohort, config: TrainConfig, X: pd.DataFrame, fold: Fold) 
     view, rule = fit_view(cohort, config, fold.task, X, fold.train)
     responses, lines = cohort.responses.loc[fold.test], cohort.lines.loc[fold.test]
     truth = pd.DataFrame({"label": rule.label(responses), "response": rule.score(responses)})
-    return FoldData(fold, view, rule, X.loc[fold.test], truth.join(lines[["lineage", "group"]]))
+    return FoldData(
+        fold, view, rule, X.loc[fold.test, view.X.columns], truth.join(lines[["lineage", "group"]])
+    )
 
 
 def run_fold(data: FoldData, config: TrainConfig) -> tuple[pd.DataFrame, pd.DataFrame]:

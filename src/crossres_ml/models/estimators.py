@@ -103,6 +103,25 @@ def select_features(X: pd.DataFrame, config: FeatureConfig) -> list[str]:
     return list(X.columns[(wide | named) & (high > low) & ~rare])
 
 
+def offered_features(X: pd.DataFrame, config: FeatureConfig) -> list[str]:
+    """List what any estimator could use: selected features, and those of the naive baselines.
+
+    Parameters
+    ----------
+    X : pandas.DataFrame
+        Training lines.
+    config : FeatureConfig
+        Feature rules.
+
+    Returns
+    -------
+    list of str
+        Column names, in order.
+    """
+    kept = {*select_features(X, config), BURDEN}
+    return [c for c in X.columns if c in kept or c.startswith("lineage:")]
+
+
 class Prevalence(Estimator):
     """Every line alike: the share of resistant training lines."""
 
