@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -71,8 +72,8 @@ class _Run:
         figure.suptitle(prefix + text, fontsize=13, fontweight="bold", x=0.01, ha="left")
 
 
-def _new(width: float, height: float) -> Figure:
-    figure = Figure(figsize=(width, height), layout="constrained")
+def _new(width: float, height: float, layout: Literal["constrained"] | None = "constrained") -> Figure:
+    figure = Figure(figsize=(width, height), layout=layout)
     FigureCanvasAgg(figure)
     return figure
 
@@ -120,10 +121,11 @@ def _skill_figure(run: _Run, mode: str, title: str) -> Figure:
             _draw_skill(axes, part[part.metric == metric], order, run.champion(task), metric)
             axes.set_yticks(range(len(order)), [m.replace("_", " ") for m in order])
             axes.set_xlabel(METRIC_TITLES[metric])
-        lines = f"{part.n.max()} lines" if len(part) else "not scored"
-        prevalence = run.summary.tasks[task].prevalence
+        prevalence = part.value[part.metric == "prevalence"].mean()  # the same for every model
         grid[0, column].set_title(
-            f"{TASK_TITLES[task]}: {lines}, {prevalence:.0%} resistant", loc="left", fontweight="bold"
+            f"{TASK_TITLES[task]}: {part.n.max()} lines, {prevalence:.0%} resistant",
+            loc="left",
+            fontweight="bold",
         )
     figure.legend(handles=_skill_legend(), loc="outside lower left", ncols=4, frameon=False)
     return figure
@@ -201,28 +203,30 @@ def _marginals(grid: np.ndarray, lines: pd.DataFrame, both: pd.DataFrame) -> Non
 
 
 def _shap(run: _Run) -> Figure:
+    """One column a task; placed by hand, for the long names leave an automatic layout no room for bars."""
     named = run.csv("named_genes.csv")
     notes = {t: _named_notes(run, t, named[named.task == t]) for t in TASKS}
-    figure = _new(13, 7.2 + 0.2 * max(map(len, notes.values())))
+    width, bars, below = 13.0, 5.4, 0.2 * max(map(len, notes.values()))
+    height = bars + below + 1.9
+    figure = _new(width, height, layout=None)
     run.title(figure, f"What the champions rest on: top {_TOP} features by mean |SHAP| on held-out lines")
-    ratios = [6, 0.2 * max(map(len, notes.values()))]
-    grid = figure.subplots(2, len(TASKS), gridspec_kw={"height_ratios": ratios})
     for column, task in enumerate(TASKS):
+        left = 0.1 + column * width / len(TASKS)  # inches, as all that follows
+        box = (left + 2.3, below + 1.05, width / len(TASKS) - 2.55, bars)
+        axes = figure.add_axes((box[0] / width, box[1] / height, box[2] / width, box[3] / height))
         ranks = run.csv(f"shap_{task}.csv")
-        _draw_bars(grid[0, column], ranks.head(_TOP), set(named.measurement))
+        _draw_bars(axes, ranks.head(_TOP), set(named.measurement))
         title = f"{TASK_TITLES[task]}: {run.champion(task)}, {len(ranks):,} features"
-        grid[0, column].set_title(title, loc="right", fontweight="bold")
-        grid[1, column].set_axis_off()
-        grid[1, column].text(0, 1, "\n".join(notes[task]), va="top", fontsize=9, linespacing=1.35)
-    figure.legend(
-        handles=[
-            Patch(color=RED, label="higher value, more resistant"),
-            Patch(color=BLUE, label="higher value, more sensitive"),
-            Patch(color=GREY, label="the same in all these lines"),
-            Patch(color="none", label="\u25b6 bold: a named gene"),
-        ],
-        loc="outside lower left", ncols=4, frameon=False,
-    )  # fmt: skip
+        figure.text(left / width, (box[1] + bars + 0.12) / height, title, fontsize=11, fontweight="bold")
+        text = "\n".join(notes[task])
+        figure.text(left / width, (below + 0.5) / height, text, va="top", fontsize=9, linespacing=1.35)
+    handles = [
+        Patch(color=RED, label="higher value, more resistant"),
+        Patch(color=BLUE, label="higher value, more sensitive"),
+        Patch(color=GREY, label="the same in all these lines"),
+        Patch(color="none", label="\u25b6 bold: a named gene"),
+    ]
+    figure.legend(handles=handles, loc="lower left", ncols=4, frameon=False)
     return figure
 
 
@@ -249,9 +253,8 @@ def _named_notes(run: _Run, task: TaskName, named: pd.DataFrame) -> list[str]:
     """Rank of every measurement of the named genes that the bars do not show."""
     notes = []
     for row in named[named["rank"] > _TOP].sort_values("rank", kind="stable").to_dict("records"):
-        unused = "" if row["mean_abs_shap"] > 0 else " (unused)"
-        rank = f"rank {row['rank']:,.0f} of {row['of']:,}{unused}"
-        notes.append(f"{_short(row['measurement'])}: {rank}, {row['n']} lines")
+        rank = f"rank {row['rank']:,.0f}" if row["mean_abs_shap"] > 0 else "not used"
+        notes.append(f"{_short(row['measurement'])}: {rank} ({row['n']} lines)")
     missing = [g for g, tasks in run.summary.named_genes.items() if tasks[task].rank is None]
     notes += [f"{gene}: not measured" for gene in missing]
     return [f"Named genes outside the top {_TOP}:", *notes] if notes else [""]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import itertools
 import struct
-from collections.abc import Hashable, Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,7 @@ METRIC_NAMES = {
 }
 TASK_NAMES: dict[TaskName, str] = {**TASK_TITLES, "cross": "Both (cross-resistance)"}
 MODE_NAMES = {"cell_line_out": "Held-out cell lines", "lineage_out": "Held-out lineages"}
-SIGNS = {1: "more resistant", -1: "more sensitive", 0: "no direction"}
+_NOT_BETTER = "not shown to be better than the best naive model"
 CAPTIONS = {
     "skill": "AUROC (top) and Spearman correlation with the measured response (bottom) of every model on "
     "cell lines that it was not trained on, with 95 % intervals.",
@@ -73,10 +73,14 @@ def verdict(metric: str, difference: Interval) -> str:
     return "not told apart" if low <= 0 <= high else "worse"
 
 
-def _records(path: Path, **options: Any) -> list[dict[Hashable, Any]]:
+def _records(path: Path, **options: Any) -> list[dict[str, Any]]:
     """Rows of a table; an empty cell is an empty string, and a name like NA stays a name."""
     table: pd.DataFrame = pd.read_csv(path, keep_default_na=False, **options)
-    return table.to_dict("records")
+    return _rows(table)
+
+
+def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{str(k): v for k, v in row.items()} for row in table.to_dict("records")]
 
 
 def _rank(rank: float) -> str:
@@ -102,13 +106,24 @@ def _named(path: Path, summary: Summary, order: Iterable[str]) -> list[dict[str,
     table = _records(path)
     rows = []
     for gene, task in itertools.product(order, TASKS):
-        headline = summary.named_genes[gene][task]
-        own = [r for r in table if (r["gene"], r["task"]) == (gene, task)]
-        others = [r for r in own if r["measurement"] != headline.measurement]
-        key = {"gene": gene, "task": task}
-        rows += [{**headline.model_dump(), **key, "first": True}]
-        rows += [{**r, **key, "first": False} for r in others]
+        chosen = summary.named_genes[gene][task]
+        key = {"gene": gene, "task": task, "first": True}
+        own = [{**r, **key} for r in table if (r["gene"], r["task"]) == (gene, task)]
+        own.sort(key=lambda r: r["measurement"] != chosen.measurement)
+        rows += [{**r, "first": not i} for i, r in enumerate(own)] or [{**chosen.model_dump(), **key}]
     return rows
+
+
+def _direction(row: Mapping[str, Any]) -> str:
+    """Say what a higher value of a feature goes with, where that can be said."""
+    if row["mean_abs_shap"] == 0:
+        return "not used: shares the last rank"
+    return {1: "more resistant", -1: "more sensitive"}.get(row["sign"], "the same in all these lines")
+
+
+def _listed(names: list[str]) -> str:
+    """Write names as a list in a sentence."""
+    return " and ".join([", ".join(names[:-1])] * (len(names) > 1) + names[-1:])
 
 
 def headline(summary: Summary) -> str:
@@ -127,21 +142,14 @@ def headline(summary: Summary) -> str:
     found: dict[str, list[str]] = {}
     for task, section in summary.tasks.items():
         difference = section.paired_difference["cell_line_out"]
-        wins = [METRIC_NAMES[m] for m in ("auroc", "spearman") if verdict(m, difference[m]) == "better"]
-        found.setdefault(" and in ".join(wins), []).append(TASK_NAMES[task].lower())
-    parts = []
-    for wins, tasks in found.items():
-        names = " and ".join([*([", ".join(tasks[:-1])] if tasks[1:] else []), tasks[-1]])
-        shown = (
-            f"better than the best naive model in {wins}"
-            if wins
-            else "not shown to be better than the best naive model"
-        )
-        parts.append(f"For {names}, the model is {shown}.")
-    return "On held-out cell lines: " + " ".join(parts)
+        won = [METRIC_NAMES[m] for m in ("auroc", "spearman") if verdict(m, difference[m]) == "better"]
+        shown = f"better than the best naive model in {' and in '.join(won)}" if won else _NOT_BETTER
+        found.setdefault(shown, []).append(TASK_NAMES[task].lower())
+    parts = [f"for {_listed(tasks)}, the model is {shown}" for shown, tasks in found.items()]
+    return f"On held-out cell lines: {'; '.join(parts)}."
 
 
-def _splits(path: Path) -> list[dict[Hashable, Any]]:
+def _splits(path: Path) -> list[dict[str, Any]]:
     """One row per held-out set: its lines, how many were trained on, and how many set aside."""
     table = pd.read_csv(path, dtype={"fold": str}, keep_default_na=False)
     keys = ["mode", "repeat", "fold"]
@@ -150,7 +158,7 @@ def _splits(path: Path) -> list[dict[Hashable, Any]]:
     lines.columns = pd.Index(["trained", "excluded"])
     tested = table[table.role == "test"].join(lines, on=keys)
     by_lines = tested["mode"] == "cell_line_out"
-    return tested.assign(held_out=tested.fold.mask(by_lines, "fold " + tested.fold)).to_dict("records")
+    return _rows(tested.assign(held_out=tested.fold.mask(by_lines, "fold " + tested.fold)))
 
 
 def _alt(name: str, summary: Summary) -> str:
@@ -199,7 +207,6 @@ def _context(results: Path, summary: Summary) -> dict[str, Any]:
         "unresolved": _records(results / "unresolved.csv", dtype=str),
         "headline": headline(summary),
         "named": _named(results / "named_genes.csv", summary, config.named_genes),
-        "signs": SIGNS,
         "figures": _figures(results / "figures", summary),
         "limits": LIMITS.split("\n\n"),
     }
@@ -228,7 +235,7 @@ def write_report(results: Path, summary: Summary) -> Path:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["rank"] = _rank
+    environment.filters |= {"rank": _rank, "direction": _direction}
     environment.globals["verdict"] = verdict
     text = environment.get_template("report.html.j2").render(_context(results, summary))
     path = results / "report.html"
