@@ -46,7 +46,7 @@ def test_rows_are_recognised_in_any_order_of_genes() -> None:
 
 def test_gaps_near_rows_and_duplicates_are_as_in_a_loop() -> None:
     known = KNOWN.mask(RNG.random(KNOWN.shape) < 0.3)
-    known.loc["ACH-000030"] = known.loc["ACH-000003"] + RNG.normal(0, 0.06, 40)  # nearly the line of row 1
+    known.loc["ACH-000030"] = known.loc["ACH-000003"] + RNG.normal(0, 0.02, 40)  # nearly the line of row 1
     anonymous = pd.concat(
         [
             ANONYMOUS.mask(RNG.random(ANONYMOUS.shape) < 0.2),
