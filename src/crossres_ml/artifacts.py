@@ -72,10 +72,10 @@ def sha256(path: Path) -> str:
 
 
 def code_digest() -> str:
-    """Hex sha256 over the package's source: other code, other result."""
+    """Hex sha256 over the package's source and templates: other code, other result."""
     h = hashlib.sha256()
     root = Path(__file__).resolve().parent
-    for path in sorted(root.rglob("*.py")):
+    for path in sorted(p for p in root.rglob("*") if p.is_file() and p.suffix in (".py", ".j2")):
         h.update(str(path.relative_to(root)).encode() + b"\0" + path.read_bytes())
     return h.hexdigest()
 

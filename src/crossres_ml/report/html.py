@@ -20,14 +20,13 @@ from crossres_ml.config import TASKS, TaskName, TrainConfig
 from crossres_ml.evaluation.skill import better
 from crossres_ml.models.estimators import ESTIMATORS
 from crossres_ml.report.cards import LIMITS
-from crossres_ml.report.figures import TASK_TITLES
+from crossres_ml.report.figures import TASK_TITLES, TOP
 from crossres_ml.report.summary import Interval, SplitMode, Summary, TaskSummary
 
 _TEMPLATES = Path(__file__).parent / "templates"
 METRIC_NAMES = {
     "auroc": "AUROC",
     "average_precision": "average precision",
-    "prevalence": "prevalence",
     "brier": "Brier",
     "spearman": "Spearman",
     "within_lineage_spearman": "Spearman in lineage",
@@ -114,6 +113,24 @@ def _named(path: Path, summary: Summary, order: Iterable[str]) -> list[dict[str,
     return rows
 
 
+def genes_in_words(named: list[dict[str, Any]]) -> str:
+    """Say which measurements of the named genes are among the first features of a task's model."""
+    found: dict[str, list[str]] = {}
+    for row in named:
+        if row["rank"] is not None and row["rank"] <= TOP:
+            found.setdefault(TASK_NAMES[row["task"]], []).append(
+                f"{row['measurement']} (rank {_rank(row['rank'])})"
+            )
+    if not found:
+        return f"None of the named genes is among the first {TOP} features of any of the three models."
+    said = "; ".join(f"for {task.lower()} {_listed(rows)}" for task, rows in found.items())
+    outside = sorted(
+        {r["gene"] for r in named} - {r["gene"] for r in named if r["rank"] is not None and r["rank"] <= TOP}
+    )
+    rest = f" {_listed(outside)}: not among them." if outside else ""
+    return f"Among the first {TOP} features of a model: {said}.{rest}"
+
+
 def _direction(row: Mapping[str, Any]) -> str:
     """Say what a higher value of a feature goes with, where that can be said."""
     if row["mean_abs_shap"] == 0:
@@ -140,8 +157,8 @@ def headline(summary: Summary) -> str:
         Plain text.
     """
     found: dict[str, list[str]] = {}
-    for task, section in summary.tasks.items():
-        difference = section.paired_difference["cell_line_out"]
+    for task in TASKS:
+        difference = summary.tasks[task].paired_difference["cell_line_out"]
         won = [METRIC_NAMES[m] for m in ("auroc", "spearman") if verdict(m, difference[m]) == "better"]
         shown = f"better than the best naive model in {' and in '.join(won)}" if won else _NOT_BETTER
         found.setdefault(shown, []).append(TASK_NAMES[task].lower())
@@ -158,17 +175,21 @@ def _splits(path: Path) -> list[dict[str, Any]]:
     lines.columns = pd.Index(["trained", "excluded"])
     tested = table[table.role == "test"].join(lines, on=keys)
     by_lines = tested["mode"] == "cell_line_out"
-    return _rows(tested.assign(held_out=tested.fold.mask(by_lines, "fold " + tested.fold)))
+    numbered = "fold " + (pd.to_numeric(tested.fold, errors="coerce") + 1).map("{:.0f}".format)
+    return _rows(tested.assign(held_out=tested.fold.mask(by_lines, numbered)))
 
 
 def _alt(name: str, summary: Summary) -> str:
     """Say in words what a figure shows; where it is about skill, with the champions' numbers."""
     alt = CAPTIONS[name]
     mode: SplitMode | None = {"skill": "cell_line_out", "lineage_out": "lineage_out"}.get(name)  # type: ignore[assignment]
-    for task, section in summary.tasks.items():
+    for task in TASKS:
+        section = summary.tasks[task]
         if mode in section.scored_lines:
             value = section.models[section.champion][mode]["auroc"].value
-            alt += f" {TASK_NAMES[task]}: {section.champion}" + (f", AUROC {value:.2f}." if value else ".")
+            alt += f" {TASK_NAMES[task]}: {section.champion}" + (
+                f", AUROC {value:.2f}." if value is not None else "."
+            )
     return alt
 
 
@@ -187,6 +208,7 @@ def _context(results: Path, summary: Summary) -> dict[str, Any]:
     modes = [m for m in MODE_NAMES if any(m in t.scored_lines for t in summary.tasks.values())]
     text = (results / "config.yaml").read_text(encoding="utf-8")
     config = TrainConfig.model_validate(yaml.safe_load(text))
+    named = _named(results / "named_genes.csv", summary, config.named_genes)
     return {
         "css": Markup((_TEMPLATES / "report.css").read_text(encoding="utf-8")),
         "summary": summary,
@@ -206,7 +228,8 @@ def _context(results: Path, summary: Summary) -> dict[str, Any]:
         "dropped": _records(results / "dropped.csv", dtype=str),
         "unresolved": _records(results / "unresolved.csv", dtype=str),
         "headline": headline(summary),
-        "named": _named(results / "named_genes.csv", summary, config.named_genes),
+        "named": named,
+        "genes_in_words": genes_in_words(named),
         "figures": _figures(results / "figures", summary),
         "limits": LIMITS.split("\n\n"),
     }
