@@ -115,19 +115,16 @@ def _named(path: Path, summary: Summary, order: Iterable[str]) -> list[dict[str,
 
 def genes_in_words(named: list[dict[str, Any]]) -> str:
     """Say which measurements of the named genes are among the first features of a task's model."""
-    found: dict[str, list[str]] = {}
-    for row in named:
-        if row["rank"] is not None and row["rank"] <= TOP:
-            found.setdefault(TASK_NAMES[row["task"]], []).append(
-                f"{row['measurement']} (rank {_rank(row['rank'])})"
-            )
-    if not found:
+    first = [r for r in named if r["rank"] is not None and r["rank"] <= TOP]
+    if not first:
         return f"None of the named genes is among the first {TOP} features of any of the three models."
-    said = "; ".join(f"for {task.lower()} {_listed(rows)}" for task, rows in found.items())
-    outside = sorted(
-        {r["gene"] for r in named} - {r["gene"] for r in named if r["rank"] is not None and r["rank"] <= TOP}
-    )
-    rest = f" {_listed(outside)}: not among them." if outside else ""
+    found: dict[str, list[str]] = {}
+    for row in first:
+        task = TASK_NAMES[row["task"]].lower()
+        found.setdefault(task, []).append(f"{row['measurement']} (rank {_rank(row['rank'])})")
+    said = "; ".join(f"for {task} {_listed(rows)}" for task, rows in found.items())
+    outside = sorted({r["gene"] for r in named} - {r["gene"] for r in first})
+    rest = f" Not among them: {_listed(outside)}." if outside else ""
     return f"Among the first {TOP} features of a model: {said}.{rest}"
 
 
