@@ -255,7 +255,7 @@ def _named_notes(run: _Run, task: TaskName, named: pd.DataFrame) -> list[str]:
     notes = []
     for row in named[named["rank"] > TOP].sort_values("rank", kind="stable").to_dict("records"):
         rank = f"rank {row['rank']:,.0f} of {row['of']:,}" if row["mean_abs_shap"] > 0 else "not used"
-        notes.append(f"{_short(row['measurement'])}: {rank}, {row['n']} lines")
+        notes.append(f"{_short(row['measurement'], 22)}: {rank}, {row['n']} lines")
     missing = [g for g, tasks in run.summary.named_genes.items() if tasks[task].rank is None]
     notes += [f"{gene}: not measured" for gene in missing]
     return [f"Named genes outside the top {TOP}:", *notes] if notes else [""]
@@ -280,7 +280,8 @@ def calibration_bins(predictions: pd.DataFrame) -> pd.DataFrame:
     """
     repeats = len(predictions) / predictions.model_id.nunique()
     bins = int(np.clip(predictions.model_id.nunique() // _BIN_LINES, 3, 10))
-    where = pd.qcut(predictions.probability, bins, labels=False, duplicates="drop")
+    inner = predictions.probability.quantile(np.arange(1, bins) / bins).unique()
+    where = np.searchsorted(inner, predictions.probability, side="right")
     out = predictions.groupby(where).agg(
         predicted=("probability", "mean"), observed=("label", "mean"), lines=("label", "size")
     )
