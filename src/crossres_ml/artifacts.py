@@ -121,18 +121,24 @@ def is_intact(folder: Path) -> list[str]:
     list of str
         Relative names; the manifest itself when it cannot be read.
     """
-    try:
-        files = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["files"]
-    except (OSError, ValueError, KeyError, TypeError):
+    files = _manifest(folder).get("files")
+    if not isinstance(files, dict):
         return [MANIFEST]
     return [f for f, h in files.items() if not (folder / f).is_file() or sha256(folder / f) != h]
 
 
 def is_current(folder: Path, key: str) -> bool:
     """Whether a folder was made from these inputs and no file of it was lost or altered."""
-    if is_intact(folder):
-        return False
-    return bool(json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["key"] == key)
+    return _manifest(folder).get("key") == key and not is_intact(folder)
+
+
+def _manifest(folder: Path) -> dict[str, Any]:
+    """Read the manifest; empty when there is none that can be read."""
+    try:
+        found = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _files(folder: Path) -> list[Path]:
@@ -154,7 +160,7 @@ def publish(work: Path, final: Path) -> None:
     CrossresError
         If the place is taken by something that this program did not make.
     """
-    if final.exists() and not (final / MANIFEST).is_file() and any(final.iterdir()):
+    if final.is_file() or (final.is_dir() and not (final / MANIFEST).is_file() and any(final.iterdir())):
         raise CrossresError(
             "is not a folder of results and is not empty",
             where=str(final),

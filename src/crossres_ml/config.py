@@ -5,15 +5,20 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from crossres_ml.errors import ConfigError
 
 _T = TypeVar("_T", bound=BaseModel)
 TaskName = Literal["radiation", "chemotherapy", "cross"]
+BlockName = Literal[
+    "burden", "copy_number", "driver", "lineage", "mutation", "rna", "rna_array", "rppa", "slfn11", "variant"
+]
+Baseline = Literal["prevalence", "lineage_mean", "mutation_burden"]
+Challenger = Literal["logistic", "ridge", "lightgbm"]
 TASKS: tuple[TaskName, ...] = ("radiation", "chemotherapy", "cross")
 
 
@@ -66,7 +71,7 @@ class SplitConfig(_Frozen):
 class FeatureConfig(_Frozen):
     """Which features a model may use; applied inside the training fold."""
 
-    blocks: tuple[str, ...] = Field(min_length=1)
+    blocks: tuple[BlockName, ...] = Field(min_length=1)
     min_coverage: float = Field(0.5, gt=0, le=1)
     min_events: int = Field(10, ge=1)
     always: tuple[str, ...] = ()
@@ -97,12 +102,21 @@ class TrainConfig(_Frozen):
     resistant_quantile: float = Field(2 / 3, gt=0, lt=1)
     splits: SplitConfig = SplitConfig()
     features: FeatureConfig
-    models: tuple[str, ...] = Field(min_length=1)
+    models: tuple[Baseline | Challenger, ...] = Field(min_length=1)
     inner_folds: int = Field(3, ge=2)
     bootstrap: int = Field(1000, ge=100)
     named_genes: dict[str, tuple[str, ...]]
     named_min_lines: int = Field(150, ge=1)
     simulated_lines: int = Field(800, ge=100)
+
+    @field_validator("models")
+    @classmethod
+    def _compare(cls, models: tuple[str, ...]) -> tuple[str, ...]:
+        """Every score stands beside a naive one: both kinds of model are needed."""
+        naive = set(models) & set(get_args(Baseline))
+        if not naive or naive == set(models) or len(set(models)) < len(models):
+            raise ValueError("needs at least one baseline and one other model, each once")
+        return models
 
     def digest(self) -> str:
         """Hex sha256 of the canonical JSON of the configuration."""
@@ -139,6 +153,8 @@ def config_path(name: str) -> Path:
 def _load(path: Path) -> Any:
     try:
         return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except UnicodeDecodeError as e:
+        raise ConfigError(f"is not UTF-8 text: {e}", where=str(path), do="save it as UTF-8") from e
     except OSError as e:
         raise ConfigError(f"cannot be read: {e.strerror}", where=str(path), do="check the path") from e
     except yaml.YAMLError as e:

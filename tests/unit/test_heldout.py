@@ -298,7 +298,6 @@ def test_nothing_is_fitted_when_all_folds_are_there(
     same(run.again(copied), run.results)
 
 
-@pytest.mark.xfail(strict=True, reason="the response is a strided view until it is sent to a process")
 def test_two_processes_give_the_same_as_one(run: Run, tmp_path: Path) -> None:
     same(run.again(FoldStore(tmp_path), jobs=2), run.results)
 
@@ -352,7 +351,6 @@ def test_a_killed_run_goes_on_where_it_stopped(run: Run, tmp_path: Path) -> None
     same(run.again(store), run.results)
 
 
-@pytest.mark.xfail(strict=True, raises=ValueError, reason="without contributions there is nothing to join")
 def test_baselines_alone_can_be_evaluated(run: Run, tmp_path: Path) -> None:
     config = run.config.model_copy(update={"models": ("prevalence", "lineage_mean")})
     predictions, contributions = evaluate(run.cohort, config, run.splits, FoldStore(tmp_path), jobs=1)

@@ -141,7 +141,6 @@ def test_constant_scores_have_no_skill() -> None:
     assert values.low["auroc"] == values.high["auroc"] == 0.5
 
 
-@pytest.mark.xfail(strict=True, reason="nothing to compare with ends in a traceback")
 @pytest.mark.parametrize("models", [["ridge"], ["prevalence", "lineage_mean"]])
 def test_models_without_a_baseline_or_without_a_challenger(models: list[str]) -> None:
     with pytest.raises(CrossresError, match="baseline"):

@@ -172,7 +172,6 @@ def test_description_counts_what_is_there(splits: pd.DataFrame, cohort: Cohort) 
     assert np.isfinite(table.to_numpy()[:, 1:].astype(float)).all()
 
 
-@pytest.mark.xfail(strict=True, raises=UserWarning, reason="a rare class makes scikit-learn warn")
 def test_smallest_allowed_study_can_be_split(panels: Panels) -> None:
     small = build_cohort(simulate(panels, lines=100, seed=1).tables, panels, kind="simulated", sources={})
     assert len(make_splits(small, SplitConfig(), quantile=2 / 3, seed=2016))

@@ -125,6 +125,8 @@ def fit_view(
     scored = scored_lines(cohort, task).intersection(train)
     rule = LabelRule.fit(task, responses.loc[scored], config.resistant_quantile)
     y, label = rule.score(responses).to_numpy(), rule.label(responses).to_numpy()
+    # rounding follows memory layout: the same layout here and in a worker process
+    y, label = np.ascontiguousarray(y), np.ascontiguousarray(label)
     offered = X.loc[train, offered_features(X.loc[train], config.features)]
     return TrainingView(offered, y, label, cohort.lines.group[train].to_numpy()), rule
 
@@ -287,4 +289,4 @@ def _collect(folds: Sequence[Fold], store: FoldStore) -> tuple[pd.DataFrame, pd.
     parts = [(f, *store.load(f.name)) for f in folds]
     predictions = pd.concat([p for _, p, _ in parts], ignore_index=True)
     contributions = [c.assign(task=f.task, repeat=f.repeat, fold=f.fold) for f, _, c in parts if len(c)]
-    return predictions, pd.concat(contributions, ignore_index=True)
+    return predictions, pd.concat(contributions, ignore_index=True) if contributions else pd.DataFrame()

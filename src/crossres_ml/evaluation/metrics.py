@@ -84,7 +84,13 @@ def brier(probability: np.ndarray, label: np.ndarray, weights: Weights) -> np.nd
     numpy.ndarray
         Shape (draws,); 0 is perfect.
     """
-    return np.asarray(weights @ (probability - label) ** 2 / weights.sum(axis=1))
+    return _mean((probability - label) ** 2, weights)
+
+
+def _mean(values: np.ndarray, weights: Weights) -> np.ndarray:
+    """Weighted mean; NaN for a draw without lines."""
+    n = weights.sum(axis=1)
+    return np.asarray(np.divide(weights @ values, n, out=np.full(len(weights), np.nan), where=n > 0))
 
 
 def _midranks(values: np.ndarray, weights: Weights) -> np.ndarray:
@@ -156,7 +162,7 @@ METRICS: dict[str, Callable[..., np.ndarray]] = {
     "brier": lambda d, w: brier(d["probability"], d["label"], w),
     "spearman": lambda d, w: spearman(d["score"], d["response"], w),
     "within_lineage_spearman": lambda d, w: within_lineage(d["score"], d["response"], w, d["lineage"]),
-    "prevalence": lambda d, w: w @ d["label"] / w.sum(axis=1),
+    "prevalence": lambda d, w: _mean(d["label"], w),
 }
 LOWER_IS_BETTER = frozenset({"brier"})
 

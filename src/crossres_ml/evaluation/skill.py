@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from crossres_ml.config import TASKS
+from crossres_ml.errors import ConfigError
 from crossres_ml.evaluation.metrics import LOWER_IS_BETTER, METRICS, group_weights
 from crossres_ml.models.estimators import ESTIMATORS
 
@@ -112,7 +113,19 @@ def assess(predictions: pd.DataFrame, *, draws: int, seed: int) -> Skill:
         Values are means over held-out sets. Intervals are 2.5-97.5 % percentiles over draws of
         whole groups of relatives; all models and repeats share the draws, so that differences
         are paired.
+
+    Raises
+    ------
+    ConfigError
+        If there is no baseline, or nothing but baselines.
     """
+    naive = predictions.model.map(lambda m: ESTIMATORS[m].baseline)
+    if naive.all() or not naive.any():
+        raise ConfigError(
+            "nothing to compare: at least one baseline and one other model are needed",
+            where="models",
+            do=f"known models: {', '.join(ESTIMATORS)}",
+        )
     champion = choose_champions(predictions)
     best: dict[str, str] = {}
     metrics, paired = [], []

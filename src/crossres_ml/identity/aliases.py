@@ -65,6 +65,8 @@ def read_overrides(path: Path | None = None) -> pd.DataFrame:
     """
     path = path or config_path("identity_overrides.csv")
     table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    if lacking := [c for c in ("alias", "model_id", "reason") if c not in table]:
+        raise IdentityError(f"columns are missing: {preview(lacking)}", where=str(path), do="add them")
     bad = [
         *(f"alias {a!r} twice" for a in table.alias[table.alias.duplicated()]),
         *(f"{i!r} is no DepMap id" for i in table.model_id if i and not _MODEL_ID.fullmatch(i)),

@@ -38,16 +38,19 @@ def match_rows(anonymous: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
     with np.errstate(invalid="ignore", divide="ignore"):
         rms = np.sqrt(np.maximum(squares, 0) / shared)
     rms = np.where(shared >= MIN_SHARED, rms, np.inf)
-    order = np.argsort(rms, axis=1, kind="stable")[:, :2]
+    nearest = np.argsort(rms, axis=1, kind="stable")[:, 0]
     rows = np.arange(len(anonymous))
-    best, second = rms[rows, order[:, 0]], rms[rows, order[:, 1]]
+    best = rms[rows, nearest]
+    others = rms.copy()
+    others[rows, nearest] = np.inf
+    second = others.min(axis=1)
     out = pd.DataFrame(
         {
             "row": rows,
-            "model_id": known.index.to_numpy()[order[:, 0]],
+            "model_id": known.index.to_numpy()[nearest],
             "rms": best,
-            "ratio": second / np.maximum(best, 1e-9),
-            "shared": shared[rows, order[:, 0]].astype(int),
+            "ratio": np.where(np.isfinite(best), second, 0) / np.clip(best, 1e-9, 1e9),
+            "shared": shared[rows, nearest].astype(int),
         }
     )
     out = out[(out.rms <= MAX_RMS) & (out.ratio >= MIN_RATIO)]

@@ -143,20 +143,20 @@ def save_bundle(
     BundleError
         If the kind of model cannot be kept.
     """
-    folder.mkdir(parents=True)
     estimator = model.estimator_
+    if not isinstance(estimator, LightGBMScore | LinearPipeline):
+        raise BundleError(
+            f"a model of kind {estimator.name!r} cannot be kept", do="save a ridge, logistic or lightgbm"
+        )
+    folder.mkdir(parents=True)
     if isinstance(estimator, LightGBMScore):
         part = TREES
         (folder / TREES).write_text(estimator.booster_.model_to_string(), encoding="utf-8")
-    elif isinstance(estimator, LinearPipeline):
+    else:
         part = LINEAR
         import skops.io  # takes seconds to import
 
         (folder / LINEAR).write_bytes(_canonical(skops.io.dumps(estimator.pipeline_)))
-    else:
-        raise BundleError(
-            f"a model of kind {estimator.name!r} cannot be kept", do="save a ridge, logistic or lightgbm"
-        )
     recipe = {
         "format": FORMAT,
         "task": rule.task,
@@ -211,6 +211,12 @@ def load_bundle(folder: Path) -> Bundle:
     if recipe.get("format") != FORMAT:
         raise BundleError(
             f"format {recipe.get('format')!r}, this version reads {FORMAT}",
+            where=str(folder),
+            do="train again",
+        )
+    if lacking := [k for k in ("task", "part", "features", "calibration", "data") if k not in recipe]:
+        raise BundleError(
+            f"{RECIPE} lacks {preview(lacking)}: part of the recipe is gone",
             where=str(folder),
             do="train again",
         )

@@ -13,7 +13,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedGroupKFold
 
 from crossres_ml.config import FeatureConfig
-from crossres_ml.errors import ConfigError, LeakageError
+from crossres_ml.errors import CohortError, ConfigError, LeakageError
 from crossres_ml.models.estimators import ESTIMATORS, Estimator
 
 # Platt scaling is fitted on a few hundred lines: a weak penalty keeps it finite when they separate.
@@ -89,7 +89,13 @@ class ResistanceModel:
         -------
         ResistanceModel
             Itself.
+
+        Raises
+        ------
+        CohortError
+            If a class has fewer lines than there are inner folds.
         """
+        self._check(view)
         folder = StratifiedGroupKFold(self.inner_folds, shuffle=True, random_state=self.seed)
         folds = list(folder.split(view.X, view.label, view.groups))
         held_out = {i: np.empty(len(view.y)) for i in range(len(self.kind.grid))}
@@ -104,6 +110,17 @@ class ResistanceModel:
         self.slope_, self.intercept_ = float(platt.coef_[0, 0]), float(platt.intercept_[0])
         self.trained_on_ = frozenset(view.X.index)
         return self
+
+    def _check(self, view: TrainingView) -> None:
+        """Both classes must be in every inner fold, or nothing can be calibrated."""
+        resistant = int(view.label.sum())
+        if min(resistant, len(view.label) - resistant) < self.inner_folds:
+            raise CohortError(
+                f"{resistant} of {len(view.label)} training lines are resistant; each class needs at least "
+                f"{self.inner_folds} lines",
+                where=f"model {self.kind.name}",
+                do="use more lines, or another resistant_quantile",
+            )
 
     def _new(self, setting: int) -> Estimator:
         return self.kind(self.features, self.seed, **self.kind.grid[setting])

@@ -23,6 +23,12 @@ def _strata(cohort: Cohort, quantile: float) -> pd.Series:
     return parts[0] * 3 + parts[1]
 
 
+def _pool_rare(strata: pd.Series, folds: int) -> pd.Series:
+    """Put strata with fewer lines than folds into the largest: they cannot be balanced."""
+    counts = strata.value_counts()
+    return strata.where(strata.map(counts) >= folds, counts.index[0])
+
+
 def _rows(mode: str, repeat: int, fold: str, roles: pd.Series) -> pd.DataFrame:
     return pd.DataFrame(
         {"mode": mode, "repeat": repeat, "fold": fold, "model_id": roles.index, "role": roles.to_numpy()}
@@ -48,7 +54,7 @@ def cell_line_out(cohort: Cohort, config: SplitConfig, *, quantile: float, seed:
     pandas.DataFrame
         ``mode``, ``repeat``, ``fold``, ``model_id``, ``role`` (train or test).
     """
-    strata = _strata(cohort, quantile)
+    strata = _pool_rare(_strata(cohort, quantile), config.folds)
     out = []
     for repeat in range(config.repeats):
         folder = StratifiedGroupKFold(config.folds, shuffle=True, random_state=seed + repeat)

@@ -1,0 +1,278 @@
+"""The report: well-formed, complete, self-contained, honest about simulated data, and safe to open."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from dataclasses import dataclass, field
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from report_study import make_results
+
+from crossres_ml.cohort.cohort import Cohort
+from crossres_ml.config import TASKS, TrainConfig
+from crossres_ml.report.cards import LIMITS
+from crossres_ml.report.figures import FIGURES, draw_figures
+from crossres_ml.report.html import genes_in_words, headline, verdict, write_report
+from crossres_ml.report.summary import Interval, Summary
+
+VOID = {"meta", "img", "br"}
+HOSTILE = '<script>alert("x")</script><img src=x onerror=alert(1)>\'"&amp;'
+
+
+@dataclass
+class Page(HTMLParser):
+    """What is in a page; an element that is not closed, or closed wrongly, raises."""
+
+    text: list[str] = field(default_factory=list)
+    tags: list[tuple[str, dict[str, str | None]]] = field(default_factory=list)
+    stack: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.stack.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.stack.pop() == tag, f"</{tag}> at {self.getpos()}"
+
+    def handle_data(self, data: str) -> None:
+        if "style" not in self.stack:
+            self.text.append(data)
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attrs for name, attrs in self.tags if name == tag]
+
+    def words(self) -> str:
+        return " ".join(" ".join(self.text).split())
+
+
+def read(path: Path) -> Page:
+    page = Page()
+    page.feed(path.read_text(encoding="utf-8"))
+    page.close()
+    assert page.stack == []
+    return page
+
+
+@pytest.fixture(scope="module")
+def made(
+    tmp_path_factory: pytest.TempPathFactory, cohort: Cohort, small_config: TrainConfig, splits: pd.DataFrame
+) -> tuple[Path, Summary]:
+    folder = tmp_path_factory.mktemp("made")
+    summary = make_results(folder, cohort, small_config, splits)
+    draw_figures(folder, summary)
+    return folder, summary
+
+
+@pytest.fixture
+def results(made: tuple[Path, Summary], tmp_path: Path) -> tuple[Path, Summary]:
+    """A copy that a test may change."""
+    return shutil.copytree(made[0], tmp_path / "results"), made[1]
+
+
+@pytest.fixture(scope="module")
+def page(made: tuple[Path, Summary]) -> Page:
+    return read(write_report(*made))
+
+
+def as_real(summary: Summary) -> Summary:
+    return summary.model_copy(update={"data": summary.data.model_copy(update={"kind": "real"})})
+
+
+def test_every_number_of_the_summary_is_there(made: tuple[Path, Summary], page: Page) -> None:
+    summary, text = made[1], page.words()
+    for task in summary.tasks.values():
+        for modes in task.models.values():
+            for metrics in modes.values():
+                for i in metrics.values():
+                    assert f"{i.value:.3f}" in text
+                    assert f"({i.low:.3f} to {i.high:.3f})" in text
+        for differences in task.paired_difference.values():
+            for i in differences.values():
+                assert f"{i.value:+.3f} ({i.low:.3f} to {i.high:.3f})" in text
+        assert f"{task.prevalence:.3f}" in text
+    for gene, tasks in summary.named_genes.items():
+        for entry in tasks.values():
+            assert gene in text
+            assert f"{entry.rank:,.1f}".removesuffix(".0") + f" {entry.of:,} {entry.percentile:.1f}" in text
+    data = summary.data
+    for n in (data.lines, data.lines_radiation, data.lines_chemotherapy, data.lines_both):
+        assert f" {n} " in text
+    for digest in (data.config_hash, data.cohort_hash, *data.source_hashes.values()):
+        assert digest in text
+
+
+def test_tables_of_the_folder_are_there(made: tuple[Path, Summary], page: Page) -> None:
+    text = page.words()
+    for name in ("dropped", "unresolved"):
+        for row in pd.read_csv(made[0] / f"{name}.csv", dtype=str).to_dict("records"):
+            assert " ".join(str(v).replace("_", " ") for v in row.values()) in text.replace("_", " ")
+    for row in pd.read_csv(made[0] / "coverage.csv").to_dict("records"):
+        assert f"{row['block'].replace('_', ' ')} {row['features']:,} {row['lines']:,}" in text
+    splits = pd.read_csv(made[0] / "splits.csv", dtype={"fold": str})
+    for row in splits[splits["mode"] == "lineage_out"].query("role == 'test'").to_dict("records"):
+        trained = splits[(splits.fold == row["fold"]) & (splits.role == "train")].lines.item()
+        counts = f"{row['lines']} {row['radiation_lines']} {row['both_lines']} {trained}"
+        assert f"Held-out lineages 1 {row['fold']} {counts}" in text
+    assert " ".join(LIMITS.split()) in text
+
+
+def test_nothing_is_loaded_from_elsewhere(made: tuple[Path, Summary], page: Page) -> None:
+    html = (made[0] / "report.html").read_text(encoding="utf-8")
+    assert not re.search(r"https?://|//[a-z]+\.|url\(|@import", html)
+    assert not page.all("script")
+    assert not page.all("link")
+    assert all(str(a["href"]).startswith("#") for a in page.all("a"))
+    assert all(str(i["src"]).startswith("data:image/png;base64,") for i in page.all("img"))
+    assert not [name for _, attrs in page.tags for name in attrs if name.startswith("on")]
+    assert (made[0] / "report.html").stat().st_size < 3_000_000
+
+
+def test_the_page_is_made_for_all_readers(page: Page) -> None:
+    assert page.all("html") == [{"lang": "en"}]
+    assert page.all("h1") == [{}]
+    assert all(th.get("scope") in ("row", "col") for th in page.all("th"))
+    assert len(page.all("caption")) == len(page.all("table")) > 8
+    images = page.all("img")
+    assert len(images) == len(FIGURES)
+    assert all(len(str(i["alt"])) > 40 and int(str(i["width"])) > int(str(i["height"])) / 2 for i in images)
+    ids = {attrs["id"] for _, attrs in page.tags if "id" in attrs}
+    assert {str(a["href"])[1:] for a in page.all("a")} == ids
+    regions = [attrs for _, attrs in page.tags if attrs.get("role") == "region"]
+    assert all(r["aria-label"] and r["tabindex"] == "0" for r in regions)
+    assert "viewport" in [m.get("name") for m in page.all("meta")]
+
+
+def test_simulated_is_said_at_the_top_and_in_the_title(made: tuple[Path, Summary], page: Page) -> None:
+    text = page.words()
+    assert text.startswith("SIMULATED: Resistance")
+    assert "SIMULATED : no real data were used; nothing here is about biology." in text
+    assert text.endswith("SIMULATED. Made by crossres-ml.")
+
+
+def test_real_results_do_not_say_simulated(results: tuple[Path, Summary]) -> None:
+    folder, summary = results
+    html = write_report(folder, as_real(summary)).read_text(encoding="utf-8")
+    assert "simulated" not in html.lower()
+
+
+def test_hostile_names_stay_text(results: tuple[Path, Summary]) -> None:
+    folder, summary = results
+    for name, columns in {"dropped": ["what", "reason"], "unresolved": ["table", "alias", "reason"]}.items():
+        table = pd.DataFrame({"what": [HOSTILE], "count": [1]} if name == "dropped" else {})
+        table = table.reindex(columns=pd.read_csv(folder / f"{name}.csv").columns, index=[0])
+        table[columns] = HOSTILE
+        table.to_csv(folder / f"{name}.csv", index=False)
+    splits = pd.read_csv(folder / "splits.csv", dtype={"fold": str})
+    splits.loc[splits["mode"] == "lineage_out", "fold"] = HOSTILE
+    splits.to_csv(folder / "splits.csv", index=False)
+    named = pd.read_csv(folder / "named_genes.csv").assign(measurement=HOSTILE)
+    named.to_csv(folder / "named_genes.csv", index=False)
+    coverage = pd.read_csv(folder / "coverage.csv").assign(block=HOSTILE)
+    coverage.to_csv(folder / "coverage.csv", index=False)
+    data = summary.data.model_copy(update={"source_hashes": {HOSTILE: "e" * 64}})
+    page = read(write_report(folder, summary.model_copy(update={"data": data})))
+    assert not page.all("script")
+    assert len(page.all("img")) == len(FIGURES)
+    assert page.words().count("alert(1)") > 10
+    assert "&amp;" in page.words()  # what was text is shown as it was
+
+
+def test_a_name_that_reads_like_nothing_or_a_number_is_kept(results: tuple[Path, Summary]) -> None:
+    folder, summary = results
+    (folder / "unresolved.csv").write_text("table,alias,reason\nctrp_auc,NA,why\nctrp_auc,007,why not\n")
+    text = read(write_report(folder, summary)).words()
+    assert "ctrp auc NA why ctrp auc 007 why not" in text
+
+
+def test_same_results_same_bytes(results: tuple[Path, Summary]) -> None:
+    folder, summary = results
+    first = write_report(folder, summary).read_bytes()
+    again = summary.model_copy(update={"timings": {"held_out": 9.0}, "peak_rss_mb": 1.0})
+    assert write_report(folder, again).read_bytes() == first
+
+
+def test_without_held_out_lineages_and_named_genes(results: tuple[Path, Summary]) -> None:
+    folder, summary = results
+    raw = summary.model_dump(mode="json")
+    for task in raw["tasks"].values():
+        for part in (task["paired_difference"], task["scored_lines"], *task["models"].values()):
+            del part["lineage_out"]
+    raw["named_genes"] = {
+        g: {
+            t: dict.fromkeys(("rank", "of", "percentile", "sign", "measurement", "p")) | {"n": 0}
+            for t in TASKS
+        }
+        for g in raw["named_genes"]
+    }
+    raw["data"]["source_hashes"] = {}
+    (folder / "named_genes.csv").write_text("task,model\n")
+    (folder / "dropped.csv").write_text("what,count,reason\n")
+    (folder / "unresolved.csv").write_text("table,alias,reason\n")
+    text = read(write_report(folder, Summary.model_validate(raw))).words()
+    assert "Inside lineages" not in text
+    assert text.count("not measured, or not offered to the model") == 3 * len(raw["named_genes"])
+    assert "Nothing." in text
+    assert "every name was joined" in text
+    assert "No file was read" in text
+
+
+def test_what_is_not_defined_is_said(results: tuple[Path, Summary]) -> None:
+    folder, summary = results
+    raw = summary.model_dump(mode="json")
+    nothing = {"value": None, "low": None, "high": None}
+    raw["tasks"]["cross"]["models"]["ridge"]["cell_line_out"]["within_lineage_spearman"] = nothing
+    raw["tasks"]["cross"]["paired_difference"]["cell_line_out"]["brier"] = nothing
+    text = read(write_report(folder, Summary.model_validate(raw))).words()
+    assert text.count("not defined") == 3  # the value; the difference and its verdict
+
+
+@pytest.mark.parametrize(
+    ("metric", "low", "high", "expected"),
+    [
+        ("auroc", 0.01, 0.1, "better"),
+        ("auroc", -0.1, -0.01, "worse"),
+        ("auroc", -0.01, 0.1, "not told apart"),
+        ("auroc", 0.0, 0.1, "not told apart"),
+        ("brier", -0.1, -0.01, "better"),
+        ("brier", 0.01, 0.1, "worse"),
+        ("brier", -0.1, 0.0, "not told apart"),
+        ("auroc", None, None, "not defined"),
+    ],
+)
+def test_verdict(metric: str, low: float | None, high: float | None, expected: str) -> None:
+    assert verdict(metric, Interval(value=0.05, low=low, high=high)) == expected
+
+
+def test_headline_says_what_was_and_was_not_shown(made: tuple[Path, Summary]) -> None:
+    raw = made[1].model_dump(mode="json")
+    for task, low in {"radiation": 0.1, "chemotherapy": 0.1, "cross": -0.1}.items():
+        difference = raw["tasks"][task]["paired_difference"]["cell_line_out"]
+        difference["auroc"] = {"value": 0.2, "low": low, "high": 0.3}
+        difference["spearman"] = {"value": 0.2, "low": low, "high": 0.3}
+    assert headline(Summary.model_validate(raw)) == (
+        "On held-out cell lines: for radiation and chemotherapy, the model is better than the best naive model "
+        "in AUROC and in Spearman; for both (cross-resistance), the model is not shown to be better than the "
+        "best naive model."
+    )
+
+
+def test_genes_in_words() -> None:
+    rows = [
+        {"gene": "A", "task": "cross", "measurement": "rna:A", "rank": 3.0},
+        {"gene": "A", "task": "cross", "measurement": "driver:A", "rank": 12.5},
+        {"gene": "B", "task": "cross", "measurement": "rna:B", "rank": 21.0},
+        {"gene": "C", "task": "radiation", "measurement": None, "rank": None},
+    ]
+    assert genes_in_words(rows) == (
+        "Among the first 20 features of a model: for both (cross-resistance) rna:A (rank 3) and driver:A "
+        "(rank 12.5). Not among them: B and C."
+    )
+    assert genes_in_words(rows[2:]).startswith("None of the named genes is among the first 20")
