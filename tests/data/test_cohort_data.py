@@ -42,7 +42,7 @@ def test_responses_agree_as_published(real_cohort: Cohort) -> None:
 
 @pytest.mark.parametrize(
     ("block", "expected"),
-    [("mutation", 524), ("rppa", 514), ("copy_number", 524), ("rna", 525), ("burden", 524), ("lineage", 533)],
+    [("driver", 524), ("rppa", 514), ("copy_number", 524), ("rna", 525), ("mutation", 531), ("lineage", 533)],
 )
 def test_coverage_is_near_the_count_of_the_design(block: str, expected: int, real_cohort: Cohort) -> None:
     assert real_cohort.coverage().lines_radiation[block] == pytest.approx(expected, abs=5)
@@ -51,8 +51,10 @@ def test_coverage_is_near_the_count_of_the_design(block: str, expected: int, rea
 def test_genes_by_number_of_radiation_lines(real_cohort: Cohort) -> None:
     radiation = real_cohort.responses.radiation.notna()
     n = real_cohort.blocks["rna"][radiation].notna().sum()
-    assert (n >= 500).sum() == pytest.approx(760, rel=0.1)
+    # the design counts 760 with all genes of panel 795, of which only SLFN11 is taken
+    assert (n >= 500).sum() == 629
     assert (n >= 200).sum() == pytest.approx(19_401, rel=0.1)
+    assert n["SLFN11"] == 490
     for gene in ("TP53", "XRCC5", "NQO1", "ATM", "CDKN2A"):
         assert n[gene] > 500, gene
     for gene in ("RAD51", "ERCC1", "BIRC5"):
@@ -90,8 +92,8 @@ def test_artefact_is_removed_and_hotspots_stay(real_cohort: Cohort, tables: Tabl
     n = len(tables["mutation_protein_lines"])
     kept, removed = drop_artefacts(calls, n, set(tables["hotspots"].columns))
     gone = removed.set_index(["gene", "protein_change"]).lines
-    assert gone["PRKDC", "p.L1244fs"] == 727
     assert n == 957
+    assert gone["PRKDC", "p.L1244fs"] == 836  # 727 lines with no other change of the gene, 109 with
     left = set(zip(kept.gene, kept.protein_change, strict=True))
     for change in [("BRAF", "p.V600E"), ("KRAS", "p.G12D"), ("TP53", "p.R175H"), ("TP53", "p.R273H")]:
         assert change in left
@@ -162,6 +164,13 @@ def test_what_is_dropped_has_a_reason(real_cohort: Cohort) -> None:
     assert (real_cohort.dropped.reason.str.len() > 10).all()
     assert set(real_cohort.unresolved.table) == {"radiation", "ctrp_auc", "gdsc_response", "mutation_protein"}
     assert (real_cohort.unresolved.reason.str.len() > 10).all()
+
+
+@pytest.mark.xfail(strict=True, reason="ids that DepMap withdrew have no row in its table of models")
+def test_every_line_has_a_name_and_a_lineage(real_cohort: Cohort) -> None:
+    """HCC-1588 (now an alias of LS513) and HUH-6-clone5 are known to CCLE and the Cell Model Passports."""
+    lines = real_cohort.lines
+    assert list(lines.index[(lines.lineage == "Unknown") | (lines.cell_line == lines.index)]) == []
 
 
 def test_cross_resistance_is_as_frequent_as_published(real_cohort: Cohort) -> None:

@@ -1,4 +1,4 @@
-"""The lines of the real files: 534 of 540 radiation lines have a DepMap model, the six others have a reason."""
+"""The lines of the real files: 534 of 540 radiation lines have a DepMap id, the six others a reason."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from crossres_ml.cohort.blocks import UNSTABLE_GENES
 from crossres_ml.errors import IdentityError
 from crossres_ml.identity.aliases import build_aliases, name_key, read_overrides
 from crossres_ml.identity.fingerprint import match_rows
@@ -99,12 +100,12 @@ def test_screens_resolve_but_for_a_few_listed_lines(tables: Tables) -> None:
     aliases = build_aliases(tables)
     ctrp = aliases.resolve(tables["ctrp_auc"].cell_line.unique())
     missing = ctrp[ctrp.model_id.isna()]
+    assert len(ctrp) == 887
     assert len(missing) == 43
-    assert set(NO_MODEL) <= set(missing.index)
-    assert missing.reason.str.len().min() > 10
+    assert sorted(set(NO_MODEL) & set(missing.index)) == ["BT112", "BT145", "BT216", "BT228"]
     assert not missing.reason.str.contains(" means ").any()  # none is lost to an ambiguous name
     mutations = aliases.resolve(tables["mutation_protein_lines"].cell_line)
-    assert mutations.model_id.isna().sum() == 1
+    assert list(mutations.index[mutations.model_id.isna()]) == ["Alexander cells"]
 
 
 def test_lines_of_the_mutation_table_are_those_of_the_oracle(tables: Tables, reference: Path) -> None:
@@ -113,9 +114,12 @@ def test_lines_of_the_mutation_table_are_those_of_the_oracle(tables: Tables, ref
     )
     ours = build_aliases(tables).resolve(tables["mutation_protein_lines"].cell_line).model_id
     both = pd.DataFrame({"ours": ours, "oracle": oracle}).dropna()
-    assert len(both) >= 940
+    assert len(both) == 952
     differs = both[both.ours != both.oracle]
-    assert set(differs.index) <= {"TT", "T.T", "KM-H2", "KMH-2"}, differs
+    # the oracle looks names up without punctuation, and calls SJRH30 by an id that is now one of RH-30
+    assert sorted(differs.index) == ["KM-H2", "SJRH30", "T.T"]
+    assert differs.ours["KM-H2"] == "ACH-000815"
+    assert differs.ours["SJRH30"] == "ACH-001189"
 
 
 def test_known_relatives_share_a_group(tables: Tables, radiation: pd.DataFrame) -> None:
@@ -133,23 +137,25 @@ def test_known_relatives_share_a_group(tables: Tables, radiation: pd.DataFrame) 
 
 
 def test_mutations_alone_find_the_relatives(tables: Tables, radiation: pd.DataFrame) -> None:
-    """HCT-15 and DLD-1 carry other names, but one donor's mutations."""
     ids = pd.Index(sorted(radiation.model_id.dropna()))
     models = tables["depmap_models"].assign(patient_id=None)
     relatives = find_relatives(models, tables["mutation_any"], build_aliases(tables), ids)
     by_mutation = relatives[relatives.evidence.str.startswith("share")]
     found = {frozenset(p) for p in zip(by_mutation.model_id_a, by_mutation.model_id_b, strict=True)}
-    known = radiation.model_id
-    assert frozenset((known["HCT-15"], known["SW480"])) not in found
     patient = tables["depmap_models"].set_index("model_id").patient_id
-    same = [patient[a] == patient[b] for a, b in map(tuple, found)]
-    assert len(found) >= 5
-    assert sum(same) >= 0.5 * len(found)
+    same = [p for p in map(sorted, found) if patient.get(p[0]) == patient.get(p[1])]
+    assert len(same) >= 8  # patients that the mutations found without being told
+    # HCC-1588 is LS513: DepMap has since withdrawn its id for that of LS513
+    assert frozenset(("ACH-001078", "ACH-000007")) in found
+    assert len(found) - len(same) <= 2
 
 
 def test_anonymous_rows_are_those_of_the_oracle(tables: Tables, reference: Path) -> None:
     oracle = pd.read_csv(reference / "expression_panel795_idmatch.csv").DepMap_ID
-    known = tables["rna_535"].combine_first(tables["rna_kinome"])
+    known = tables["rna_535"]
+    for name in ("rna_kinome", "rna_100", "rna_19q2"):
+        known = known.combine_first(tables[name])
+    known = known.drop(columns=list(UNSTABLE_GENES))
     found = match_rows(tables["rna_795"], known).set_index("row").model_id
     assert len(tables["rna_795"]) == len(oracle) == 461
     assert len(found) == 459

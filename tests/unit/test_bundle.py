@@ -152,13 +152,13 @@ if seed:  # rows in another order
 cohort = build_cohort(tables, panels, kind="simulated", sources={})
 config = TrainConfig(
     seed=3, splits=SplitConfig(folds=2, repeats=1, lineage_min_lines=100), inner_folds=2, named_genes={},
-    features=FeatureConfig(blocks=("rna", "driver", "lineage")), models=("ridge", "logistic", "lightgbm"),
+    features=FeatureConfig(blocks=("rna", "driver", "lineage")), models=("prevalence", "ridge", "logistic", "lightgbm"),
 )
 splits = make_splits(cohort, config.splits, quantile=2 / 3, seed=3)
 fold = next(f for f in list_folds(cohort, splits) if f.task == "cross")
 data = fold_data(cohort, config, task_matrix(cohort, config), fold)
 write_table(folder / "predictions.parquet", run_fold(data, config)[0])
-for name in config.models:
+for name in config.models[1:]:
     model = ResistanceModel(name, config.features, 2, 3).fit(data.view)
     save_bundle(folder / name, model, data.rule, data.view.X, cohort.features, {"kind": "simulated"}, "card")
 files = sorted(p for p in folder.rglob("*") if p.is_file())
