@@ -259,8 +259,8 @@ def test_headline_says_what_was_and_was_not_shown(made: tuple[Path, Summary]) ->
         difference["spearman"] = {"value": 0.2, "low": low, "high": 0.3}
     assert headline(Summary.model_validate(raw)) == (
         "On held-out cell lines: for radiation and chemotherapy, the model is better than the best naive "
-        "model in AUROC and in Spearman; for both (cross-resistance), the model is not shown to be better than "
-        "the best naive model."
+        "model in AUROC and in Spearman; for both (cross-resistance), the model is not shown to be better "
+        "than the best naive model."
     )
 
 
