@@ -84,7 +84,7 @@ def _task_rows(task: dict[str, Any], mode: str) -> list[tuple[str, ...]]:
     rows = []
     for name, modes in task["models"].items():
         if mode in modes:
-            mark = {task["champion"]: " *", task["best_baseline"]: " b"}.get(name, "")
+            mark = {task["champion"]: " *", task["paired_baseline"].get(mode): " b"}.get(name, "")
             rows.append((name + mark, *(_cell(modes[mode][c]) for c in _COLUMNS)))
     if mode in task["paired_difference"]:
         rows.append(("* minus b", *(_cell(task["paired_difference"][mode][c]) for c in _COLUMNS)))
@@ -118,7 +118,7 @@ def _gene_table(console: Console, summary: dict[str, Any]) -> None:
                 table.add_row(gene, task, "-", "-", "-", "not measured", str(row["n"]))
                 continue
             sign = {1: "resistant", -1: "sensitive", 0: "none"}[row["sign"]]
-            rank = f"{row['rank']:.0f} of {row['of']}"
+            rank = f"{row['rank']:.0f} of {row['of']}" if row["sign"] else f"not used, of {row['of']}"
             table.add_row(
                 gene, task, rank, f"{row['percentile']:.1f}", sign, row["measurement"], str(row["n"])
             )

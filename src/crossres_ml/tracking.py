@@ -100,25 +100,27 @@ def _inputs(results: Path, summary: Summary) -> None:
 
 
 def _log_metrics(task: TaskSummary, model: str) -> None:
+    values = {}
     for mode, metrics in task.models[model].items():
         for metric, interval in metrics.items():
             for part, value in interval.model_dump().items():
                 if value is not None:
-                    suffix = "" if part == "value" else f"_{part}"
-                    mlflow.log_metric(f"{mode}/{metric}{suffix}", value)
+                    values[f"{mode}/{metric}" + ("" if part == "value" else f"_{part}")] = value
+    mlflow.log_metrics(values)
 
 
-def _log_folds(results: Path, task: str, model: str) -> None:
+def _log_folds(predictions: pd.DataFrame, task: str, model: str) -> None:
     """Log fitted parameters, and per fold (as step) the inner skill and the held-out Spearman."""
-    table = pd.read_parquet(results / "predictions.parquet")
-    part = table[(table.task == task) & (table.model == model) & (table["mode"] == "cell_line_out")]
+    keep = (
+        (predictions.task == task) & (predictions.model == model) & (predictions["mode"] == "cell_line_out")
+    )
+    part = predictions[keep]
     mlflow.log_params(_fitted_parameters(part))
-    for step, ((_, _), fold) in enumerate(part.groupby(["repeat", "fold"])):
-        mlflow.log_metric("fold/inner_spearman", float(fold.inner_spearman.iloc[0]), step=step)
+    for step, (_, fold) in enumerate(part.groupby(["repeat", "fold"])):
+        values = {"fold/inner_spearman": float(fold.inner_spearman.iloc[0])}
         if np.ptp(fold.score) > 0:
-            mlflow.log_metric(
-                "fold/spearman", float(fold.score.corr(fold.response, method="spearman")), step=step
-            )
+            values["fold/spearman"] = float(fold.score.corr(fold.response, method="spearman"))
+        mlflow.log_metrics(values, step=step)
 
 
 def _fitted_parameters(predictions: pd.DataFrame) -> dict[str, str]:
@@ -147,11 +149,18 @@ def _log_model(folder: Path) -> None:
     )
 
 
-def _child(results: Path, task: TaskName, summary: Summary, model: str, tags: dict[str, str]) -> None:
+def _child(
+    results: Path,
+    task: TaskName,
+    summary: Summary,
+    model: str,
+    tags: dict[str, str],
+    predictions: pd.DataFrame,
+) -> None:
     section = summary.tasks[task]
     with mlflow.start_run(run_name=model, nested=True, tags={**tags, "model": model}):
         _log_metrics(section, model)
-        _log_folds(results, task, model)
+        _log_folds(predictions, task, model)
         if model == section.champion:
             folder = results / "models" / task
             mlflow.log_artifact(str(folder / "MODEL_CARD.md"))
@@ -183,8 +192,9 @@ def _parent(
         for file in (*tables, "report.html"):
             mlflow.log_artifact(str(results / file))
         mlflow.log_artifacts(str(results / "figures"), "figures")
+        predictions = pd.read_parquet(results / "predictions.parquet")
         for model in section.models:
-            _child(results, task, summary, model, tags)
+            _child(results, task, summary, model, tags, predictions)
 
 
 def log_run(results: Path, summary: Summary, config: TrainConfig, uri: str) -> None:

@@ -152,7 +152,8 @@ if seed:  # rows in another order
 cohort = build_cohort(tables, panels, kind="simulated", sources={})
 config = TrainConfig(
     seed=3, splits=SplitConfig(folds=2, repeats=1, lineage_min_lines=100), inner_folds=2, named_genes={},
-    features=FeatureConfig(blocks=("rna", "driver", "lineage")), models=("prevalence", "ridge", "logistic", "lightgbm"),
+    features=FeatureConfig(blocks=("rna", "driver", "lineage")),
+    models=("prevalence", "ridge", "logistic", "lightgbm"),
 )
 splits = make_splits(cohort, config.splits, quantile=2 / 3, seed=3)
 fold = next(f for f in list_folds(cohort, splits) if f.task == "cross")
@@ -272,7 +273,7 @@ def test_recipe_without_a_part_is_refused(copy: Path) -> None:
 
 def baseline(saved: Saved, config: TrainConfig) -> ResistanceModel:
     y = np.linspace(0, 1, len(saved.train))
-    view = TrainingView(saved.train, y, (y > 0.6).astype(float), saved.train.index.to_numpy())
+    view = TrainingView(saved.train, y, (y > 0.6).astype(float), saved.train.index.to_numpy(), y >= 0)
     return ResistanceModel("lineage_mean", config.features, 2, 1).fit(view)
 
 

@@ -31,7 +31,7 @@ def models() -> pd.DataFrame:
 def mutations() -> pd.DataFrame:
     rng = np.random.default_rng(0)
     rows = {(IDS[i], f"g{g}") for i in range(60) for g in rng.choice(400, 25, replace=False)}
-    rows |= {(i, "everywhere") for i in IDS}
+    rows |= {(i, f"everywhere{g}") for i in IDS for g in range(40)}
     rows = {r for r in rows if r[0] not in (IDS[20], IDS[21], IDS[30], IDS[31], IDS[40])}
     rows |= {(i, f"own{g}") for i in (IDS[20], IDS[21]) for g in range(20)}  # one donor
     rows |= {(IDS[20], f"g{g}") for g in range(5)}

@@ -31,8 +31,18 @@ def fitted(name: str, data: FoldData, config: TrainConfig) -> ResistanceModel:
     return ResistanceModel(name, config.features, config.inner_folds, config.seed).fit(data.view)
 
 
-def test_ridge_is_tuned_and_calibrated_as_by_hand(data: FoldData, small_config: TrainConfig) -> None:
-    """The same nested procedure, written out with scikit-learn and scipy alone."""
+@pytest.mark.parametrize("task", ["radiation", "chemotherapy"])
+def test_ridge_is_tuned_and_calibrated_as_by_hand(
+    task: str, cohort: Cohort, splits: pd.DataFrame, small_config: TrainConfig
+) -> None:
+    """The same nested procedure, written out with scikit-learn and scipy alone.
+
+    Chemotherapy is learned from all lines, but judged and calibrated on those with radiation.
+    """
+    fold = next(f for f in list_folds(cohort, splits) if f.task == task)
+    data = fold_data(cohort, small_config, task_matrix(cohort, small_config), fold)
+    on = cohort.responses.radiation[fold.train].notna().to_numpy()
+    assert on.all() == (task == "radiation")
     model = fitted("ridge", data, small_config)
     view = data.view
     folder = StratifiedGroupKFold(small_config.inner_folds, shuffle=True, random_state=small_config.seed)
@@ -45,18 +55,18 @@ def test_ridge_is_tuned_and_calibrated_as_by_hand(data: FoldData, small_config: 
             steps = make_pipeline(*[type(s)() for s in model.estimator_.pipeline_[:-1]], Ridge(**setting))
             scores[test] = steps.fit(values[train], view.y[train]).predict(values[test])
         held_out[setting["alpha"]] = scores
-    skill = {a: stats.spearmanr(s, view.y).statistic for a, s in held_out.items()}
+    skill = {a: stats.spearmanr(s[on], view.y[on]).statistic for a, s in held_out.items()}
     best = max(skill, key=lambda a: skill[a])
     assert model.estimator_.settings == {"alpha": best}
     assert model.inner_spearman_ == pytest.approx(skill[best], abs=1e-9)
 
-    platt = LogisticRegression(C=100.0, tol=1e-10).fit(held_out[best][:, None], view.label)
+    platt = LogisticRegression(C=100.0, tol=1e-10).fit(held_out[best][on, None], view.label[on])
     expected = platt.predict_proba(model.estimator_.score(data.X)[:, None])[:, 1]
     np.testing.assert_allclose(model.predict(data.X).probability, expected, atol=2e-4)
 
     def loss(p: np.ndarray) -> float:
-        z = p[0] * held_out[best] + p[1]
-        return float((np.logaddexp(0, z) - view.label * z).sum() + p[0] ** 2 / 200)
+        z = p[0] * held_out[best][on] + p[1]
+        return float((np.logaddexp(0, z) - view.label[on] * z).sum() + p[0] ** 2 / 200)
 
     slope, intercept = minimize(loss, [0.0, 0.0], tol=1e-12).x
     assert (model.slope_, model.intercept_) == pytest.approx((slope, intercept), rel=2e-3)
@@ -119,8 +129,8 @@ def test_inner_folds_keep_relatives_together(
 def test_group_labels_matter_to_the_inner_folds(data: FoldData, small_config: TrainConfig) -> None:
     """With every line its own group the inner folds differ: the groups are used."""
     view = data.view
-    alone = TrainingView(view.X, view.y, view.label, np.arange(len(view.y)).astype(str))
-    pairs = TrainingView(view.X, view.y, view.label, (np.arange(len(view.y)) // 2).astype(str))
+    alone = TrainingView(view.X, view.y, view.label, np.arange(len(view.y)).astype(str), view.scored)
+    pairs = TrainingView(view.X, view.y, view.label, (np.arange(len(view.y)) // 2).astype(str), view.scored)
     features, folds, seed = small_config.features, small_config.inner_folds, small_config.seed
     one, two = (ResistanceModel("ridge", features, folds, seed).fit(v) for v in (alone, pairs))
     assert one.inner_spearman_ != two.inner_spearman_

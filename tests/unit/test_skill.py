@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from statistics import NormalDist
+
+import statistics
+
 import numpy as np
 import pandas as pd
 import pandas.testing as pdt
@@ -11,7 +15,7 @@ from sklearn.metrics import roc_auc_score
 
 from crossres_ml.errors import CrossresError
 from crossres_ml.evaluation.metrics import group_weights
-from crossres_ml.evaluation.skill import assess, better, choose_champions
+from crossres_ml.evaluation.skill import assess, better, choose_champions, interval
 
 DRAWS, SEED = 100, 5
 STRENGTH = {"prevalence": 0.0, "lineage_mean": 0.4, "ridge": 1.0, "lightgbm": 1.5}
@@ -63,6 +67,24 @@ def loop(rows: pd.DataFrame, weight: pd.Series) -> float:
     return float(np.average(values, weights=sizes))
 
 
+def corrected(values: np.ndarray) -> list[float]:
+    """Bias-corrected percentiles, spelt out with the standard library's normal distribution."""
+    normal = NormalDist()
+    draws = sorted(values[1:])
+    share = sum((d < values[0]) + (d == values[0]) / 2 for d in draws) / len(draws)
+    shift = normal.inv_cdf(min(max(share, 0.5 / len(draws)), 1 - 0.5 / len(draws)))
+    return [float(np.quantile(draws, normal.cdf(2 * shift + normal.inv_cdf(p)))) for p in (0.025, 0.975)]
+
+
+def bounds(values: np.ndarray) -> tuple[float, float]:
+    """Bias-corrected percentiles by the textbook (Efron and Tibshirani 1993, equation 14.10, a = 0)."""
+    normal, draws = statistics.NormalDist(), values[1:]
+    share = ((draws < values[0]).sum() + (draws == values[0]).sum() / 2) / len(draws)
+    z0 = normal.inv_cdf(share)
+    low, high = (100 * normal.cdf(2 * z0 + normal.inv_cdf(p)) for p in (0.025, 0.975))
+    return float(np.percentile(draws, low)), float(np.percentile(draws, high))
+
+
 def select(table: pd.DataFrame, **keys: str) -> pd.DataFrame:
     for column, value in keys.items():
         table = table[table[column] == value]
@@ -81,13 +103,13 @@ def test_values_and_intervals_are_those_of_a_loop(mode: str) -> None:
     for model, expected in values.items():
         (row,) = select(skill.metrics, mode=mode, model=model, metric="auroc").itertuples()
         assert row.value == pytest.approx(expected[0], abs=1e-12)
-        assert (row.low, row.high) == pytest.approx(np.percentile(expected[1:], (2.5, 97.5)), abs=1e-12)
+        assert (row.low, row.high) == pytest.approx(corrected(expected), abs=1e-12)
         assert row.n == 80
     difference = values["ridge"] - values["lineage_mean"]
     (row,) = select(skill.paired, mode=mode, metric="auroc").itertuples()
     assert (row.model, row.baseline) == ("ridge", "lineage_mean")
     assert row.value == pytest.approx(difference[0], abs=1e-12)
-    assert (row.low, row.high) == pytest.approx(np.percentile(difference[1:], (2.5, 97.5)), abs=1e-12)
+    assert (row.low, row.high) == pytest.approx(corrected(difference), abs=1e-12)
 
 
 def test_spearman_is_the_mean_over_held_out_sets() -> None:
@@ -145,6 +167,52 @@ def test_constant_scores_have_no_skill() -> None:
 def test_models_without_a_baseline_or_without_a_challenger(models: list[str]) -> None:
     with pytest.raises(CrossresError, match="baseline"):
         assess(PREDICTIONS[PREDICTIONS.model.isin(models)], draws=DRAWS, seed=SEED)
+
+
+def test_draws_around_the_value_give_plain_percentiles() -> None:
+    draws = np.linspace(-1, 1, 1001)
+    found = interval(np.r_[0.0, draws])
+    assert (found["low"], found["high"]) == pytest.approx(np.percentile(draws, (2.5, 97.5)))
+    with_gaps = np.r_[0.0, np.where(np.arange(1001) % 2, np.nan, draws)]
+    assert interval(with_gaps)["low"] == pytest.approx(found["low"], abs=0.01)
+
+
+def test_draws_to_one_side_move_the_interval_to_the_other() -> None:
+    """Draws that lie below the value are corrected upwards."""
+    rng = np.random.default_rng(1)
+    draws = rng.normal(-0.5, 1, 4000)
+    found = interval(np.r_[0.0, draws])
+    low, high = np.percentile(draws, (2.5, 97.5))
+    assert found["low"] == pytest.approx(low + 1, abs=0.15)
+    assert found["high"] > high + 0.5
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([0.5, 0.5, 0.5, 0.5], (0.5, 0.5)),
+        ([0.5, np.nan, np.nan], (np.nan, np.nan)),
+        ([np.nan, 0.1, 0.2], (np.nan, np.nan)),
+        ([2.0, 0.1, 0.2, 0.3], None),
+    ],
+)
+def test_interval_of_odd_draws(values: list[float], expected: tuple[float, float] | None) -> None:
+    found = interval(np.array(values))
+    if expected is None:  # beyond all draws: still within them
+        assert 0.1 <= found["low"] <= found["high"] <= 0.3
+    else:
+        assert (found["low"], found["high"]) == pytest.approx(expected, nan_ok=True)
+
+
+def test_each_mode_is_compared_with_its_own_best_baseline() -> None:
+    turned = PREDICTIONS.copy()
+    lineages = turned["mode"] == "lineage_out"
+    other = {"prevalence": "lineage_mean", "lineage_mean": "prevalence"}
+    turned.loc[lineages, "model"] = turned.model[lineages].replace(other)
+    skill = assess(turned, draws=DRAWS, seed=SEED)
+    assert skill.best_baseline == {"radiation": "lineage_mean"}
+    baseline = skill.paired.groupby("mode").baseline.agg(set)
+    assert baseline.to_dict() == {"cell_line_out": {"lineage_mean"}, "lineage_out": {"prevalence"}}
 
 
 def test_better_knows_the_direction() -> None:

@@ -19,8 +19,9 @@ def rank_features(contributions: pd.DataFrame, X: pd.DataFrame, lines: pd.Index)
     Parameters
     ----------
     contributions : pandas.DataFrame
-        One model of one task, per held-out set and feature: sum_abs_shap, covariance (of value
-        and SHAP value), lines. A feature that a fold did not use contributed zero there.
+        One model of one task, per held-out set and feature: sum_abs_shap (SHAP values centred over
+        the held-out lines), covariance (of value and SHAP value), lines. A feature that a fold did
+        not use contributed zero there.
     X : pandas.DataFrame
         Lines x features.
     lines : pandas.Index

@@ -15,7 +15,7 @@ from crossres_ml.errors import CohortError, preview
 
 RESPONSES: Mapping[str, str] = MappingProxyType(
     {
-        "radiation": "area under the 0-7 survival curve of Yard et al. 2016 (auc, higher = more resistant)",
+        "radiation": "area under the 9-day survival curve, Yard et al. 2016 (auc, 0 to 7)",
         "sf2": "fraction surviving 2 Gy (sf2)",
         "chemotherapy": "mean z of cytotoxic CTRPv2 AUCs (z, higher = more resistant)",
         "platinum": "mean z of GDSC platinum ln IC50 (z, higher = more resistant)",

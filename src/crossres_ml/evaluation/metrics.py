@@ -156,13 +156,30 @@ def within_lineage(
     return np.asarray(np.divide(total, n, out=np.full(len(weights), np.nan), where=n > 0))
 
 
+def prevalence(label: np.ndarray, weights: Weights) -> np.ndarray:
+    """Share of resistant lines, over the draws for which `average_precision` is defined.
+
+    Parameters
+    ----------
+    label, weights : numpy.ndarray
+        As `auroc`.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (draws,); NaN where a draw has no resistant line, so that the two stay comparable.
+    """
+    share = _mean(label, weights)
+    return np.where(share > 0, share, np.nan)
+
+
 METRICS: dict[str, Callable[..., np.ndarray]] = {
     "auroc": lambda d, w: auroc(d["score"], d["label"], w),
     "average_precision": lambda d, w: average_precision(d["score"], d["label"], w),
     "brier": lambda d, w: brier(d["probability"], d["label"], w),
     "spearman": lambda d, w: spearman(d["score"], d["response"], w),
     "within_lineage_spearman": lambda d, w: within_lineage(d["score"], d["response"], w, d["lineage"]),
-    "prevalence": lambda d, w: _mean(d["label"], w),
+    "prevalence": lambda d, w: prevalence(d["label"], w),
 }
 LOWER_IS_BETTER = frozenset({"brier"})
 

@@ -34,12 +34,16 @@ class TrainingView:
         1 = resistant, 0 = not.
     groups : numpy.ndarray
         Relatives share one.
+    scored : numpy.ndarray
+        True for lines of the kind on which the task is scored: tuning is judged, and the
+        probability calibrated, on these. The others (blood, for chemotherapy) are learned from.
     """
 
     X: pd.DataFrame
     y: np.ndarray
     label: np.ndarray
     groups: np.ndarray
+    scored: np.ndarray
 
 
 def spearman(a: np.ndarray, b: np.ndarray) -> float:
@@ -102,21 +106,22 @@ class ResistanceModel:
         for (train, test), i in itertools.product(folds, held_out):
             inner = self._new(i).fit(view.X.iloc[train], view.y[train], view.label[train])
             held_out[i][test] = inner.score(view.X.iloc[test])
-        skill = [spearman(s, view.y) for s in held_out.values()]
+        on = view.scored
+        skill = [spearman(s[on], view.y[on]) for s in held_out.values()]
         best = int(np.argmax(skill))
         self.inner_spearman_ = skill[best]
         self.estimator_ = self._new(best).fit(view.X, view.y, view.label)
-        platt = LogisticRegression(C=_PLATT_C).fit(held_out[best][:, None], view.label)
+        platt = LogisticRegression(C=_PLATT_C).fit(held_out[best][on, None], view.label[on])
         self.slope_, self.intercept_ = float(platt.coef_[0, 0]), float(platt.intercept_[0])
         self.trained_on_ = frozenset(view.X.index)
         return self
 
     def _check(self, view: TrainingView) -> None:
         """Both classes must be in every inner fold, or nothing can be calibrated."""
-        resistant = int(view.label.sum())
-        if min(resistant, len(view.label) - resistant) < self.inner_folds:
+        resistant, n = int(view.label[view.scored].sum()), int(view.scored.sum())
+        if min(resistant, n - resistant) < self.inner_folds:
             raise CohortError(
-                f"{resistant} of {len(view.label)} training lines are resistant; each class needs at least "
+                f"{resistant} of {n} training lines are resistant; each class needs at least "
                 f"{self.inner_folds} lines",
                 where=f"model {self.kind.name}",
                 do="use more lines, or another resistant_quantile",

@@ -89,13 +89,14 @@ def _rank(rank: float) -> str:
 
 def _models(task: TaskSummary, mode: str) -> list[dict[str, Any]]:
     """Rows of a skill table: baselines first, then models, each with its role."""
+    naive = {str(k): v for k, v in task.paired_baseline.items()}
     names = sorted(task.models, key=lambda m: (not ESTIMATORS[m].baseline, list(ESTIMATORS).index(m)))
     rows = []
     for name in names:
         modes = {str(k): v for k, v in task.models[name].items()}
         if mode in modes:
             role = "champion" if name == task.champion else "baseline" if ESTIMATORS[name].baseline else ""
-            role = "best baseline" if name == task.best_baseline else role
+            role = "best baseline" if name == naive.get(mode) else role
             rows.append({"name": name, "role": role, "metrics": modes[mode]})
     return rows
 

@@ -25,7 +25,7 @@ def _skill_rows(summary: Summary) -> list[str]:
             if mode not in section.paired_difference:
                 continue
             n = section.scored_lines[mode]
-            for name in (section.best_baseline, section.champion):
+            for name in (section.paired_baseline[mode], section.champion):
                 metrics = section.models[name][mode]
                 cells = " | ".join(_cell(metrics[m]) for m in _METRICS)
                 rows.append(f"| {task} | {_MODES[mode]} ({n}) | {name} | {cells} |")
@@ -39,7 +39,9 @@ def _gene_rows(summary: Summary) -> list[str]:
     rows = []
     for gene, tasks in summary.named_genes.items():
         cells = [
-            "-" if g.rank is None else f"{g.rank:.0f} of {g.of} ({g.measurement}, n = {g.n})"
+            "-"
+            if g.rank is None
+            else f"{f'{g.rank:.0f} of {g.of}' if g.sign else 'not used'} ({g.measurement}, n = {g.n})"
             for g in (tasks[t] for t in TASKS)
         ]
         rows.append(f"| {gene} | {' | '.join(cells)} |")

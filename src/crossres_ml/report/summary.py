@@ -48,6 +48,7 @@ class TaskSummary(_Strict):
     models: dict[str, dict[SplitMode, dict[str, Interval]]]
     best_baseline: str
     champion: str
+    paired_baseline: dict[SplitMode, str]
     paired_difference: dict[SplitMode, dict[str, Interval]]
     prevalence: float
     scored_lines: dict[SplitMode, int]
@@ -104,12 +105,14 @@ def summarise_task(skill: Skill, task: TaskName) -> TaskSummary:
         Its section of the summary.
     """
     metrics = skill.metrics[skill.metrics.task == task]
+    paired = skill.paired[skill.paired.task == task]
     first = metrics[(metrics["mode"] == "cell_line_out") & (metrics.metric == "prevalence")]
     return TaskSummary(
         models={str(m): _nested(part) for m, part in metrics.groupby("model", sort=True)},
         best_baseline=skill.best_baseline[task],
         champion=skill.champion[task],
-        paired_difference=_nested(skill.paired[skill.paired.task == task]),
+        paired_baseline=dict(paired.drop_duplicates("mode").set_index("mode").baseline.sort_index()),
+        paired_difference=_nested(paired),
         prevalence=float(first.value.iloc[0]),
         scored_lines={m: int(p.n.iloc[0]) for m, p in metrics.groupby("mode", sort=True)},
     )
