@@ -69,7 +69,7 @@ def test_all_three_kinds_of_evidence(known: Aliases, listed: Path) -> None:
 
 def test_only_the_lines_that_matter(known: Aliases, listed: Path) -> None:
     some = IDS[[0, 1, 5, 10, 20]]
-    table = find_relatives(models(), mutations(), known, some, listed)
+    table = find_relatives(models(), None, known, some, listed)
     assert pairs(table) == {frozenset((IDS[1], IDS[5]))}
     assert find_relatives(models(), None, known, IDS[[0, 20, 21]], listed).empty
 

@@ -62,7 +62,7 @@ def test_ridge_is_tuned_and_calibrated_as_by_hand(
 
     platt = LogisticRegression(C=100.0, tol=1e-10).fit(held_out[best][on, None], view.label[on])
     expected = platt.predict_proba(model.estimator_.score(data.X)[:, None])[:, 1]
-    np.testing.assert_allclose(model.predict(data.X).probability, expected, atol=2e-4)
+    np.testing.assert_allclose(model.predict(data.X).probability, expected, atol=5e-4)
 
     def loss(p: np.ndarray) -> float:
         z = p[0] * held_out[best][on] + p[1]

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from statistics import NormalDist
 
-import statistics
-
 import numpy as np
 import pandas as pd
 import pandas.testing as pdt
@@ -74,15 +72,6 @@ def corrected(values: np.ndarray) -> list[float]:
     share = sum((d < values[0]) + (d == values[0]) / 2 for d in draws) / len(draws)
     shift = normal.inv_cdf(min(max(share, 0.5 / len(draws)), 1 - 0.5 / len(draws)))
     return [float(np.quantile(draws, normal.cdf(2 * shift + normal.inv_cdf(p)))) for p in (0.025, 0.975)]
-
-
-def bounds(values: np.ndarray) -> tuple[float, float]:
-    """Bias-corrected percentiles by the textbook (Efron and Tibshirani 1993, equation 14.10, a = 0)."""
-    normal, draws = statistics.NormalDist(), values[1:]
-    share = ((draws < values[0]).sum() + (draws == values[0]).sum() / 2) / len(draws)
-    z0 = normal.inv_cdf(share)
-    low, high = (100 * normal.cdf(2 * z0 + normal.inv_cdf(p)) for p in (0.025, 0.975))
-    return float(np.percentile(draws, low)), float(np.percentile(draws, high))
 
 
 def select(table: pd.DataFrame, **keys: str) -> pd.DataFrame:
