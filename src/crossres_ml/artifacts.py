@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from crossres_ml.errors import CrossresError
 
@@ -190,8 +192,13 @@ class FoldStore:
         return self.folder / f"{name}.shap.parquet", self.folder / f"{name}.parquet"
 
     def has(self, name: str) -> bool:
-        """Whether the fold is finished."""
-        return all(p.is_file() for p in self._paths(name))
+        """Whether the fold is finished and can be read back."""
+        try:
+            for path in self._paths(name):
+                pq.read_metadata(path)
+        except (OSError, pa.ArrowInvalid):
+            return False
+        return True
 
     def save(self, name: str, result: tuple[pd.DataFrame, pd.DataFrame]) -> None:
         """Keep a finished fold: predictions and contributions."""

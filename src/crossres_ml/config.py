@@ -36,7 +36,8 @@ class DrugPanel(_Frozen):
     value : str
         Column that is standardised: ``auc`` or ``ln_ic50``.
     datasets : tuple of str
-        Datasets of the table that count, newest first; empty for all.
+        Datasets of a ``gdsc_response`` panel; each is standardised by itself, and a drug is the mean
+        of its datasets. Empty for ``ctrp_auc``, which is one screen.
     drugs : tuple of str
         Drug names as the table spells them.
     min_drugs : int

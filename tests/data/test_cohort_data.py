@@ -166,7 +166,6 @@ def test_what_is_dropped_has_a_reason(real_cohort: Cohort) -> None:
     assert (real_cohort.unresolved.reason.str.len() > 10).all()
 
 
-@pytest.mark.xfail(strict=True, reason="ids that DepMap withdrew have no row in its table of models")
 def test_every_line_has_a_name_and_a_lineage(real_cohort: Cohort) -> None:
     """HCC-1588 (now an alias of LS513) and HUH-6-clone5 are known to CCLE and the Cell Model Passports."""
     lines = real_cohort.lines

@@ -236,3 +236,16 @@ def test_time_is_added_up() -> None:
         with timed(stages, "read", lambda: next(ticks)):
             pass
     assert stages == {"read": 5.0}
+
+
+def test_a_damaged_fold_is_run_again(tmp_path: Path) -> None:
+    store = FoldStore(tmp_path)
+    table = pd.DataFrame({"a": [1.0, 2.0]})
+    store.save("one", (table, table))
+    assert store.has("one")
+    for path in tmp_path.iterdir():
+        whole = path.read_bytes()
+        path.write_bytes(whole[:-9])
+        assert not store.has("one")
+        path.write_bytes(whole)
+    assert store.has("one")

@@ -167,7 +167,7 @@ def drop_artefacts(
     """Remove changes too frequent to be somatic mutations.
 
     A protein change seen in more than 5 % of the profiled lines, in a gene without known hotspots,
-    is an alignment artefact or a polymorphism (PRKDC p.L1244fs: 727 of 957 lines).
+    is an alignment artefact or a polymorphism (PRKDC p.L1244fs: 836 of 957 lines).
 
     Parameters
     ----------

@@ -55,15 +55,46 @@ def _responses(context: Context, panels: Panels) -> pd.DataFrame:
     return out[list(RESPONSES)].astype(float).sort_index()
 
 
+def _former_ids(models: pd.DataFrame) -> pd.Series:
+    """Ids that DepMap has given up -> the current id of the same line."""
+    if "model_id_alias" not in models:
+        return pd.Series(dtype=str)
+    known = models.dropna(subset="model_id_alias")
+    split = known.set_index("model_id").model_id_alias.str.split(r"[,;]\s*", regex=True).explode().str.strip()
+    return pd.Series(split.index, index=split.to_numpy())
+
+
+def _first_known(tables: Mapping[str, pd.DataFrame], columns: Mapping[str, str], ids: pd.Index) -> pd.Series:
+    """Text about lines from the first of several tables (name -> column) that has it."""
+    out = pd.Series(pd.NA, ids, dtype="string")
+    for table, column in columns.items():
+        if table in tables:
+            known = tables[table].dropna(subset=["model_id", column]).drop_duplicates("model_id")
+            out = out.fillna(known.set_index("model_id")[column].astype("string").reindex(ids))
+    return out
+
+
 def _lines(tables: Mapping[str, pd.DataFrame], aliases: Aliases, model_ids: pd.Index) -> pd.DataFrame:
-    models = tables["depmap_models"].set_index("model_id").reindex(model_ids)
+    """Name, lineage and group of lines; for ids that DepMap gave up, what it or others say of them."""
+    models = tables["depmap_models"].set_index("model_id")
+    former = _former_ids(tables["depmap_models"])
+    current = pd.Series(model_ids.map(lambda i: former.get(i, i)), model_ids)
+    names = {"depmap_models": "cell_line_name", "ccle_annotations": "name", "sanger_models": "model_name"}
+    tissue = _first_known(tables, {"sanger_models": "tissue"}, model_ids)
     relatives = find_relatives(tables["depmap_models"], tables.get("mutation_any"), aliases, model_ids)
+    pairs = pd.DataFrame(
+        {"model_id_a": current, "model_id_b": model_ids, "evidence": "former id of the line"}
+    )
+    pairs = pairs[(current != model_ids).to_numpy() & current.isin(model_ids).to_numpy()]
     return pd.DataFrame(
         {
-            "cell_line": models.cell_line_name.fillna(pd.Series(model_ids, model_ids)),
-            "lineage": models.lineage.fillna("Unknown"),
-            "subtype": models.subtype.fillna("Unknown"),
-            "group": assign_groups(model_ids, relatives),
+            "cell_line": _first_known(tables, names, model_ids).fillna(pd.Series(model_ids, model_ids)),
+            "lineage": current.map(models.lineage)
+            .astype("string")
+            .fillna(tissue.where(tissue.isin(models.lineage.unique())))
+            .fillna("Unknown"),
+            "subtype": current.map(models.subtype).astype("string").fillna("Unknown"),
+            "group": assign_groups(model_ids, pd.concat([relatives, pairs])),
         },
         index=pd.Index(model_ids, name="model_id"),
     ).astype(str)

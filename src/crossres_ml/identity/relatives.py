@@ -23,8 +23,8 @@ _MIN_JACCARD = 0.2
 
 def _rare_sharers(mutations: pd.DataFrame, model_ids: pd.Index) -> pd.DataFrame:
     """Pairs of lines that share most of the genes that few lines have mutated."""
-    calls = mutations[mutations.model_id.isin(model_ids)]
-    calls = calls[calls.groupby("gene").model_id.transform("size").between(*_RARE)]
+    rare = mutations.groupby("gene").model_id.transform("size").between(*_RARE)
+    calls = mutations[rare & mutations.model_id.isin(model_ids)]
     lines, genes = pd.Categorical(calls.model_id), pd.Categorical(calls.gene)
     ones = coo_array((np.ones(len(calls), dtype=np.int32), (lines.codes, genes.codes))).tocsr()
     shared = (ones @ ones.T).toarray()
