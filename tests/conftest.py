@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,17 @@ from crossres_ml.sources.resolve import MIRROR_VARIABLE, NEARBY_MIRROR, Found, r
 from crossres_ml.sources.simulated import SimulatedStudy, simulate
 from crossres_ml.sources.tables import load_tables
 from crossres_ml.splits import make_splits
+
+
+@pytest.fixture(autouse=True)
+def logs_as_they_were() -> Iterator[None]:
+    """Undo what the command line does to the package's logger: it would hide log lines from later tests."""
+    logger = logging.getLogger("crossres_ml")
+    handlers, level, propagate = list(logger.handlers), logger.level, logger.propagate
+    yield
+    logger.handlers[:] = handlers
+    logger.setLevel(level)
+    logger.propagate = propagate
 
 
 @pytest.fixture(scope="session")

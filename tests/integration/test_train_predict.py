@@ -168,7 +168,7 @@ def profiles(run: Run, n: int = 12) -> pd.DataFrame:
 
 
 def test_predict_is_the_same_whatever_the_order_and_format(run: Run) -> None:
-    table = profiles(run)
+    table = profiles(run).astype("float32")
     table.to_csv(run.folder / "p.csv")
     table[table.columns[::-1]].to_csv(run.folder / "reversed.tsv", sep="\t")
     table.reset_index().to_parquet(run.folder / "p.parquet")

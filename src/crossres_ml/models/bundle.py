@@ -83,13 +83,14 @@ class Bundle:
         """
         if list(X.columns) != list(self.features.index):
             raise BundleError("columns are not the model's features in its order", do="align the table first")
-        values = X.to_numpy(dtype=float)
+        # features are float32 in training; a text file and a parquet file then give the same bits
+        values = X.to_numpy(dtype=np.float32)
         if isinstance(self.model, Pipeline):
-            scaled = self.model[:-1].transform(values)
+            scaled = self.model[:-1].transform(values.astype(float))
             last = self.model[-1]
             score = scaled @ np.ravel(last.coef_) + float(np.ravel(last.intercept_)[0])
         else:
-            score = np.asarray(self.model.predict(X.to_numpy(dtype=np.float32), num_threads=1))
+            score = np.asarray(self.model.predict(values, num_threads=1))
         calibration = self.recipe["calibration"]
         probability = expit(calibration["slope"] * score + calibration["intercept"])
         return pd.DataFrame({"score": score, "probability": probability}, index=X.index)
