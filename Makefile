@@ -22,7 +22,7 @@ train: $(STAMP)  ## Get the data, train the three models and evaluate them  [CON
 	$(BIN)/crossres train --config "$(CONFIG)"
 
 smoke: $(STAMP)  ## The same in under a minute, on a small configuration
-	$(BIN)/crossres train --config configs/smoke.yaml
+	$(BIN)/crossres train --config configs/smoke.yaml --output artifacts/smoke
 
 predict: $(STAMP)  ## Score new profiles  INPUT=profiles.csv OUTPUT=scores.csv [MODEL=folder or task]
 	@test -n "$(INPUT)" && test -n "$(OUTPUT)" || \

@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from crossres_ml.errors import CrossresError
 
 MANIFEST = "manifest.json"
-_PACKAGES = ("lightgbm", "numpy", "pandas", "scikit-learn", "scipy", "shap", "skops")
+_PACKAGES = ("lightgbm", "numpy", "pandas", "scikit-learn", "scipy", "skops")
 
 
 @contextmanager
@@ -147,6 +147,27 @@ def _files(folder: Path) -> list[Path]:
     return sorted(p for p in folder.rglob("*") if p.is_file() and p != folder / MANIFEST)
 
 
+def refuse_foreign(final: Path) -> None:
+    """Raise when a place for results is taken by something that this program did not make.
+
+    Parameters
+    ----------
+    final : Path
+        Where results are to go.
+
+    Raises
+    ------
+    CrossresError
+        If a file is there, or a folder without a manifest that is not empty.
+    """
+    if final.is_file() or (final.is_dir() and not (final / MANIFEST).is_file() and any(final.iterdir())):
+        raise CrossresError(
+            "is not a folder of results and is not empty",
+            where=str(final),
+            do="name another folder with --output",
+        )
+
+
 def publish(work: Path, final: Path) -> None:
     """Move a finished folder to its final place, replacing the previous one.
 
@@ -155,19 +176,9 @@ def publish(work: Path, final: Path) -> None:
     work : Path
         Finished folder on the same file system.
     final : Path
-        Its place.
-
-    Raises
-    ------
-    CrossresError
-        If the place is taken by something that this program did not make.
+        Its place; `refuse_foreign` holds.
     """
-    if final.is_file() or (final.is_dir() and not (final / MANIFEST).is_file() and any(final.iterdir())):
-        raise CrossresError(
-            "is not a folder of results and is not empty",
-            where=str(final),
-            do="name another folder with --output",
-        )
+    refuse_foreign(final)
     old = final.with_name(f".{final.name}.old")
     shutil.rmtree(old, ignore_errors=True)
     if final.exists():

@@ -98,7 +98,8 @@ def _skill_tables(console: Console, summary: dict[str, Any]) -> None:
         task = summary["tasks"][name]
         for mode in task["paired_difference"]:
             n = task["scored_lines"][mode]
-            title = f"{name}, {mode.replace('_', ' ')}: {n} lines, prevalence {task['prevalence']:.2f}"
+            share = task["models"][task["champion"]][mode]["prevalence"]["value"]
+            title = f"{name}, {mode.replace('_', ' ')}: {n} lines, prevalence {share:.2f}"
             table = Table("model", *_TITLES, title=title, box=None, title_justify="left", pad_edge=False)
             for row in _task_rows(task, mode):
                 table.add_row(*row, style="bold" if row[0].startswith("*") else "")

@@ -8,8 +8,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from crossres_ml.artifacts import is_current, publish, run_key, timed, write_manifest
-from crossres_ml.config import Panels, TrainConfig
+from crossres_ml.artifacts import (
+    is_current,
+    publish,
+    refuse_foreign,
+    run_key,
+    sha256,
+    timed,
+    write_manifest,
+)
+from crossres_ml.config import Panels, TrainConfig, config_path
 from crossres_ml.gather import gather_cohort, plan_data
 
 
@@ -73,8 +81,14 @@ def train(
     with timed(times, "data_verified", time.monotonic):
         plan = plan_data(config, mirror)
     announce(plan.kind)
+    refuse_foreign(output)
+    decisions = {n: sha256(config_path(n)) for n in ("identity_overrides.csv", "relatives.csv")}
     key = run_key(
-        config=config.digest(), panels=panels.model_dump(mode="json"), sources=plan.sources, kind=plan.kind
+        decisions=decisions,
+        config=config.digest(),
+        panels=panels.model_dump(mode="json"),
+        sources=plan.sources,
+        kind=plan.kind,
     )
     if is_current(output, key):
         return Trained(output, plan.kind, fresh=False)

@@ -24,10 +24,16 @@ class Additive:
 def bundle(*features: str) -> Bundle:
     units = {"rna": "log2_tpm", "mutation": "0/1", "lineage": "0/1", "rppa": "log2"}
     table = pd.DataFrame(
-        {"unit": [units[f.split(":")[0]] for f in features], "share": 1 / len(features)},
+        {
+            "unit": [units[f.split(":")[0]] for f in features],
+            "share": 1 / len(features),
+            "low": -2.0,
+            "high": 3.0,
+        },
         index=pd.Index(features, name="feature"),
     )
     recipe = {"task": "radiation", "data": {"kind": "real"}, "calibration": {"slope": 1.0, "intercept": 0.0}}
+    recipe["lineages"] = ["Lung", "Bone", "Liver"]
     return Bundle(recipe, table, Additive())
 
 
@@ -80,11 +86,15 @@ def test_whole_numbers_may_be_ids(tmp_path: Path) -> None:
     assert list(read_profiles(written(tmp_path, "sample,A\n7,1.5\n9,2.5\n")).values.index) == ["7", "9"]
 
 
-def test_lineage_may_be_text(tmp_path: Path) -> None:
+def test_lineage_may_be_text(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     model = bundle("rna:A", "lineage:Lung", "lineage:Bone")
-    X, missing = align(read_profiles(written(tmp_path, "id,A,lineage\nx,1,Lung\ny,2,\nz,3,Mars\n")), model)
+    X, missing = align(
+        read_profiles(written(tmp_path, "id,A,lineage\nx,1,lung \ny,2,\nz,3,Liver\nm,1,Mars\n")), model
+    )
     assert missing == []
-    np.testing.assert_array_equal(X.iloc[:, 1:], [[1, 0], [np.nan, np.nan], [0, 0]])
+    nothing = [np.nan, np.nan]
+    np.testing.assert_array_equal(X.iloc[:, 1:].astype(float), [[1, 0], nothing, [0, 0], nothing])
+    assert "not among the training lines count as not given: Mars" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -101,6 +111,8 @@ def test_lineage_may_be_text(tmp_path: Path) -> None:
         ("id,A,A (12)\nx,1,2\n", "features given more than once: rna:A"),
         ("id,A,B\nx,1,high\ny,2,3\n", r"1 cells are no finite numbers: 'high' \(sample x, column B\)"),
         ("id,A\nx,inf\n", "no finite numbers"),
+        ("id,A,B\nx,1,2,\n", "more cells than the header"),
+        ("A\tB\nx\t1\t2\n".replace("\t", ","), "more cells than the header"),
         ("id,A\nx,1.5.2\n", "no finite numbers"),
     ],
 )
@@ -129,12 +141,13 @@ def test_a_missing_file_a_wrong_suffix_and_a_cut_parquet_are_refused(tmp_path: P
         ("id,A,mutation:C\nx,1,2\n", "expected 0 or 1"),
         ("id,A,mutation:C\nx,1,0.5\n", "expected 0 or 1"),
         ("id,A,mutation:C\nx,-4,9\n", "expected log2.*expected 0 or 1"),
+        ("id,rppa:Akt\nx,25000\n", r"rppa:Akt = 25000 \(sample x\): training lines have -2 to 3"),
     ],
 )
 def test_impossible_values_are_refused(tmp_path: Path, text: str, message: str) -> None:
     read = read_profiles(written(tmp_path, text))
     with pytest.raises(ProfileError, match=message):
-        check_units(read, [bundle("rna:A", "mutation:C")], "profiles.csv")
+        check_units(read, [bundle("rna:A", "mutation:C", "rppa:Akt")], "profiles.csv")
 
 
 def test_missing_features_are_told_with_their_share(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

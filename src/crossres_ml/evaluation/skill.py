@@ -108,8 +108,9 @@ def choose_champions(predictions: pd.DataFrame) -> dict[str, str]:
     Returns
     -------
     dict of str to str
-        Task -> model. Inner skill is measured inside training lines, so the choice sees no
-        held-out line of its own fold.
+        Task -> model. One choice for all folds: the mean over folds of the skill that each fold's
+        inner folds measured on its training lines. Held-out scores play no part, but a line that is
+        held out in one fold trains in the others.
     """
     rows = predictions[predictions["mode"] == "cell_line_out"]
     rows = rows[~rows.model.map(lambda m: ESTIMATORS[m].baseline)]

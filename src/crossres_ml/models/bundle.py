@@ -164,6 +164,7 @@ def save_bundle(
         "model": estimator.name,
         "part": part,
         "features": _feature_table(model, X, info),
+        "lineages": sorted(c.split(":", 1)[1] for c in X.columns if c.startswith("lineage:")),
         "label_rule": {"quantile": rule.quantile, "cuts": rule.cuts, "grids": rule.grids},
         "calibration": {"slope": model.slope_, "intercept": model.intercept_},
         "inner_spearman": model.inner_spearman_,
@@ -215,7 +216,9 @@ def load_bundle(folder: Path) -> Bundle:
             where=str(folder),
             do="train again",
         )
-    if lacking := [k for k in ("task", "part", "features", "calibration", "data") if k not in recipe]:
+    if lacking := [
+        k for k in ("task", "part", "features", "lineages", "calibration", "data") if k not in recipe
+    ]:
         raise BundleError(
             f"{RECIPE} lacks {preview(lacking)}: part of the recipe is gone",
             where=str(folder),

@@ -11,6 +11,7 @@ from scipy.special import expit
 from scipy.stats import rankdata
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedGroupKFold
+from threadpoolctl import threadpool_limits
 
 from crossres_ml.config import FeatureConfig
 from crossres_ml.errors import CohortError, ConfigError, LeakageError
@@ -100,6 +101,10 @@ class ResistanceModel:
             If a class has fewer lines than there are inner folds.
         """
         self._check(view)
+        with threadpool_limits(1):  # the number of threads would decide the last bits
+            return self._fit(view)
+
+    def _fit(self, view: TrainingView) -> ResistanceModel:
         folder = StratifiedGroupKFold(self.inner_folds, shuffle=True, random_state=self.seed)
         folds = list(folder.split(view.X, view.label, view.groups))
         held_out = {i: np.empty(len(view.y)) for i in range(len(self.kind.grid))}

@@ -20,6 +20,7 @@ _ENTREZ = re.compile(r"^(?P<symbol>\S+) \((?P<entrez>\d+)\)$")
 _READERS = {".csv": ",", ".tsv": "\t", ".txt": "\t"}
 # log2(TPM + 1) cannot be negative, and one million TPM is 19.9
 _HIGHEST_LOG2_TPM = 20.0
+_BOUNDED = ("log2_tpm", "0/1", "0 wild type, 1 non-damaging, 2 damaging")
 
 
 @dataclass(frozen=True)
@@ -107,6 +108,11 @@ def _read(path: Path) -> pd.DataFrame:
         raise ProfileError(
             f"cannot be read: {e}", where=str(path), do="check the path, the suffix and the file"
         ) from e
+    if not isinstance(table.index, pd.RangeIndex):
+        raise ProfileError(
+            "rows have more cells than the header has columns", where=str(path),
+            do="name every column (R: write.table(..., col.names = NA)), and end no row with a separator",
+        )  # fmt: skip
     header = pd.read_csv(path, sep=_READERS[path.suffix], dtype=str, header=None, nrows=1).iloc[0]
     if (twice := header[header.duplicated()]).size:
         raise ProfileError(
@@ -190,10 +196,28 @@ def check_units(profiles: Profiles, bundles: list[Bundle], where: str) -> None:
             problems.append(
                 f"{len(columns)} columns, such as {c} = {worst.iloc[0]:g} (sample {worst.index[0]}): {hint}"
             )
+    problems += _far_from_training(profiles, bundles)
     if problems:
         raise ProfileError(
             "values outside what is possible: " + "; ".join(problems), where=where, do="convert them"
         )
+
+
+def _far_from_training(profiles: Profiles, bundles: list[Bundle]) -> list[str]:
+    """Values more than a whole training range beyond that range, in units without natural bounds."""
+    table = pd.concat([b.features for b in bundles])
+    table = table[~table.index.duplicated() & ~table.unit.isin(_BOUNDED)]
+    part = profiles.values[[c for c in profiles.values if c in table.index]]
+    low, high = (table[k][part.columns].astype(float) for k in ("low", "high"))
+    bad = (part < low - (high - low)) | (part > high + (high - low))
+    out = []
+    for c in part.columns[bad.any()][:3]:
+        worst = part.loc[bad[c], c]
+        out.append(
+            f"{c} = {worst.iloc[0]:g} (sample {worst.index[0]}): "
+            f"training lines have {low[c]:g} to {high[c]:g}, in {table.unit[c]}"
+        )
+    return out
 
 
 def align(profiles: Profiles, bundle: Bundle) -> tuple[pd.DataFrame, list[str]]:
@@ -220,10 +244,22 @@ def align(profiles: Profiles, bundle: Bundle) -> tuple[pd.DataFrame, list[str]]:
     if profiles.lineage is not None:
         columns = [f for f in wanted if f.startswith("lineage:") and f not in given]
         names = [f.split(":", 1)[1] for f in columns]
-        known = profiles.lineage.notna().to_numpy()
+        lineage = _known_lineage(profiles.lineage, bundle)
         for column, name in zip(columns, names, strict=True):
-            X[column] = np.where(
-                known, (profiles.lineage == name).fillna(False).to_numpy(dtype=float), np.nan
-            )
+            X[column] = np.where(lineage.notna(), (lineage == name).astype(float), np.nan)
         given = given.union(columns)
     return X, [f for f in wanted if f not in given]
+
+
+def _known_lineage(lineage: pd.Series, bundle: Bundle) -> pd.Series:
+    """Lineages in the model's spelling; one that the training lines did not have counts as not given."""
+    spelling = {str(n).casefold(): str(n) for n in bundle.recipe["lineages"]}
+    found = lineage.str.strip().str.casefold().map(spelling).astype(object)
+    if len(unknown := sorted(set(lineage[found.isna().to_numpy()].dropna()))):
+        log.warning(
+            "%s: lineages not among the training lines count as not given: %s; known: %s",
+            bundle.task,
+            preview(unknown),
+            preview(sorted(spelling.values()), 40),
+        )
+    return found.where(found.notna(), None)

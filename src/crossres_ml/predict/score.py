@@ -83,6 +83,7 @@ def score_profiles(profiles: Profiles, bundles: list[Bundle], where: str) -> pd.
     """
     check_units(profiles, bundles, where)
     out = pd.DataFrame(index=profiles.values.index)
+    told: list[str] = []
     for bundle in bundles:
         X, missing = align(profiles, bundle)
         if len(missing) == len(bundle.features):
@@ -92,7 +93,7 @@ def score_profiles(profiles: Profiles, bundles: list[Bundle], where: str) -> pd.
                 do=f"name columns as gene symbols, SYMBOL (ENTREZ) or block:name, e.g. {preview(missing, 4)}",
             )
         if missing:
-            _tell_missing(bundle, missing)
+            told.append(_missing_text(bundle, missing))
         result = bundle.predict(X)
         coverage = X.notna().to_numpy(dtype=float) @ bundle.features.share.to_numpy()
         if len(empty := X.index[coverage == 0]):
@@ -102,19 +103,17 @@ def score_profiles(profiles: Profiles, bundles: list[Bundle], where: str) -> pd.
         out[f"{bundle.task}_probability"] = result.probability.where(coverage > 0)
         out[f"{bundle.task}_score"] = result.score.where(coverage > 0)
         out[f"{bundle.task}_coverage"] = coverage
+    if told:
+        log.warning("features that are not in the table count as not measured:\n%s", "\n".join(told))
     out["trained_on"] = "+".join(sorted({b.kind for b in bundles}))
     return out.rename_axis(ID)
 
 
-def _tell_missing(bundle: Bundle, missing: list[str]) -> None:
+def _missing_text(bundle: Bundle, missing: list[str]) -> str:
     share = bundle.features.share[missing].sort_values(ascending=False)
-    log.warning(
-        "%s: %d of %d features are not in the table; %.0f %% of the model rests on them: %s",
-        bundle.task,
-        len(missing),
-        len(bundle.features),
-        100 * share.sum(),
-        preview(share.index, _SHOWN),
+    return (
+        f"  {bundle.task}: {len(missing)} of {len(bundle.features)} features are not in the table; "
+        f"{100 * share.sum():.0f} % of the model rests on them: {preview(share.index, _SHOWN)}"
     )
 
 

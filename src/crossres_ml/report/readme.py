@@ -25,10 +25,11 @@ def _skill_rows(summary: Summary) -> list[str]:
             if mode not in section.paired_difference:
                 continue
             n = section.scored_lines[mode]
+            share = section.models[section.champion][mode]["prevalence"].value
             for name in (section.paired_baseline[mode], section.champion):
                 metrics = section.models[name][mode]
                 cells = " | ".join(_cell(metrics[m]) for m in _METRICS)
-                rows.append(f"| {task} | {_MODES[mode]} ({n}) | {name} | {cells} |")
+                rows.append(f"| {task} | {_MODES[mode]} ({n}; {share:.2f}) | {name} | {cells} |")
             difference = section.paired_difference[mode]
             cells = " | ".join(_cell(difference[m], sign=True) for m in _METRICS)
             rows.append(f"| | | *difference, paired* | {cells} |")
@@ -69,14 +70,13 @@ def results_block(summary: Summary) -> str:
     data = summary.data
     if data.kind != "real":
         raise ValueError("a simulated study has no results to publish")
-    prevalence = ", ".join(f"{t} {summary.tasks[t].prevalence:.2f}" for t in TASKS)
     lines = [
         BEGIN,
         f"{data.lines_radiation} lines with radiation, {data.lines_chemotherapy} with chemotherapy, "
-        f"{data.lines_both} with both. Share of resistant lines among those scored: {prevalence}.",
+        f"{data.lines_both} with both.",
         "Values are means over held-out sets with 95 % group-bootstrap intervals.",
         "",
-        f"| task | held out (lines) | model | {' | '.join(_METRICS.values())} |",
+        f"| task | held out (lines; share resistant) | model | {' | '.join(_METRICS.values())} |",
         "|---|---|---|---|---|---|",
         *_skill_rows(summary),
         "",
