@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from crossres_ml.cohort.cohort import RESPONSES, Cohort
 from crossres_ml.cohort.labels import LabelRule
 from crossres_ml.config import SplitConfig
-from crossres_ml.evaluation.metrics import METRICS
+from crossres_ml.evaluation.metrics import METRICS, HeldOut
 from crossres_ml.splits import EXCLUDED, TEST, TRAIN, cell_line_out, check_splits, lineage_out
 
 quick = settings(
@@ -94,36 +94,80 @@ def test_rule_is_monotone_and_learned_from_training_lines(task: str, seed: int, 
     pdt.assert_series_equal(rule.label(held_out), rule.label(responses).iloc[40:])
 
 
+RANK_MEASURES = (
+    "auroc", "auroc_top_third", "average_precision", "bottom_fifth_resistant", "residual_spearman",
+    "spearman", "top_fifth_resistant", "within_lineage_spearman",
+)  # fmt: skip
+
+
+def random_set(seed: int, n: int) -> dict[str, np.ndarray]:
+    """Make the columns of a held-out set: ties, holes in the residual, at times one class only."""
+    rng = np.random.default_rng(seed)
+    response = rng.normal(size=n).round(1)
+    return {
+        "score": rng.normal(size=n).round(1), "expected": (response + rng.normal(size=n)).round(2),
+        "probability": rng.random(n).round(2), "response": response,
+        "label": (rng.random(n) < 0.4).astype(float), "top_third": (rng.random(n) < 0.4).astype(float),
+        "residual": np.where(rng.random(n) < 0.2, np.nan, rng.normal(size=n).round(1)),
+        "lineage": rng.choice(["a", "b"], n),
+    }  # fmt: skip
+
+
 @given(seed=SEEDS, n=st.integers(3, 40))
 @quick
 def test_measures_ignore_the_order_of_rows(seed: int, n: int) -> None:
-    rng = np.random.default_rng(seed)
-    data = {
-        "score": rng.normal(size=n).round(1), "probability": rng.random(n),
-        "response": rng.normal(size=n).round(1), "label": (rng.random(n) < 0.4).astype(float),
-        "lineage": rng.choice(["a", "b"], n),
-    }  # fmt: skip
+    rng, data = np.random.default_rng(seed), random_set(seed, n)
     weights = rng.integers(0, 3, (4, n)).astype(float)
     weights[:, 0] = 1
     order = rng.permutation(n)
     shuffled = {k: v[order] for k, v in data.items()}
+    one, two = HeldOut(data, weights), HeldOut(shuffled, weights[:, order])
     for name, function in METRICS.items():
-        one, two = function(data, weights), function(shuffled, weights[:, order])
-        np.testing.assert_allclose(one, two, atol=1e-12, err_msg=name)
+        np.testing.assert_allclose(function(one), function(two), rtol=1e-7, atol=1e-9, err_msg=name)
+
+
+@given(seed=SEEDS, n=st.integers(3, 40))
+@quick
+def test_a_weight_is_a_line_that_is_there_again(seed: int, n: int) -> None:
+    """Weights start at 1: a lineage is large or small by its lines, and not by how they are drawn."""
+    rng, data = np.random.default_rng(seed), random_set(seed, n)
+    assume(min(np.unique(data["lineage"], return_counts=True)[1]) >= 5)
+    weights = rng.integers(1, 4, n)
+    again = {k: np.repeat(v, weights) for k, v in data.items()}
+    one, two = HeldOut(data, weights[None].astype(float)), HeldOut(again, np.ones((1, weights.sum())))
+    for name, function in METRICS.items():
+        np.testing.assert_allclose(function(one), function(two), rtol=1e-7, atol=1e-9, err_msg=name)
 
 
 @given(seed=SEEDS, n=st.integers(3, 30), factor=st.floats(0.01, 100))
 @quick
 def test_ranking_measures_ignore_the_scale_of_scores(seed: int, n: int, factor: float) -> None:
-    rng = np.random.default_rng(seed)
-    score, label, ones = rng.integers(0, 6, n) / 4, (rng.random(n) < 0.5).astype(float), np.ones((1, n))
-    data = {"score": score, "label": label, "response": rng.normal(size=n), "lineage": np.repeat("a", n)}
-    scaled = data | {"score": np.arctan(score * factor) + 3}
-    assume(len(set(scaled["score"])) == len(set(score)))
-    for name in ("auroc", "average_precision", "spearman", "within_lineage_spearman"):
-        np.testing.assert_allclose(METRICS[name](data, ones), METRICS[name](scaled, ones), atol=1e-12)
-    reverse = METRICS["auroc"](data | {"score": -score}, ones)
-    np.testing.assert_allclose(METRICS["auroc"](data, ones), 1 - reverse, atol=1e-12)
+    data, ones = random_set(seed, n), np.ones((1, n))
+    scaled = data | {"score": np.arctan(data["score"] * factor) + 3}
+    assume(len(set(scaled["score"])) == len(set(data["score"])))
+    one, two = HeldOut(data, ones), HeldOut(scaled, ones)
+    for name in RANK_MEASURES:
+        np.testing.assert_allclose(METRICS[name](one), METRICS[name](two), atol=1e-12, err_msg=name)
+    turned = HeldOut(data | {"score": -data["score"]}, ones)
+    np.testing.assert_allclose(METRICS["auroc"](one), 1 - METRICS["auroc"](turned), atol=1e-12)
+    np.testing.assert_allclose(METRICS["spearman"](one), -METRICS["spearman"](turned), atol=1e-12)
+    top, bottom = METRICS["top_fifth_resistant"], METRICS["bottom_fifth_resistant"]
+    np.testing.assert_allclose(top(one), bottom(turned), atol=1e-12)
+
+
+@given(seed=SEEDS, n=st.integers(3, 40), factor=st.floats(0.1, 10), shift=st.floats(-100, 100))
+@quick
+def test_r2_is_at_most_the_square_of_pearson(seed: int, n: int, factor: float, shift: float) -> None:
+    data = random_set(seed, n)
+    weights = np.vstack([np.ones(n), np.random.default_rng(seed).integers(0, 3, (3, n))])
+    one = HeldOut(data, weights)
+    r = METRICS["pearson"](one)
+    moved = HeldOut(data | {"expected": data["expected"] * factor + shift}, weights)
+    np.testing.assert_allclose(METRICS["pearson"](moved), r, atol=1e-7)
+    for held_out in (one, moved):
+        explained = METRICS["r2"](held_out)
+        known = np.isfinite(explained)
+        assert (explained[known] <= r[known] ** 2 + 1e-9).all()
 
 
 @given(seed=SEEDS)

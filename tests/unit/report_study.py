@@ -70,8 +70,15 @@ def _predictions(cohort: Cohort, config: TrainConfig, splits: pd.DataFrame) -> p
         z = (truth.response - truth.response.mean()) / truth.response.std()
         for name in config.models:
             score = SKILL[name] * (z + rng.normal(size=len(z))) if SKILL[name] else 0 * z
-            made = {"score": score, "probability": 1 / (1 + np.exp(1 - score)), "inner_spearman": SKILL[name]}
-            where = {"model": name, "task": fold.task, "mode": fold.mode}
+            made = {
+                "score": score,
+                "expected": truth.response.mean() + score * truth.response.std() / 3,
+                "probability": 1 / (1 + np.exp(1 - score)),
+                "inner_spearman": SKILL[name],
+                "top_third": (truth.response >= truth.response.quantile(2 / 3)).astype(float),
+                "residual": truth.response.where(truth.index % 9 > 0),
+            }
+            where = {"model": name, "task": fold.task, "mode": fold.mode, "variant": "full"}
             parts.append(truth.assign(**made, **where, repeat=fold.repeat, fold=fold.fold))
     return pd.concat(parts, ignore_index=True)
 

@@ -1,20 +1,34 @@
-"""Metrics of every model with intervals, the champion, and its paired difference to the best baseline."""
+"""Metrics of every model with intervals, the champion, and the paired differences between models."""
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any, get_args
 
+import joblib
 import numpy as np
 import pandas as pd
-from scipy.stats import norm
+from threadpoolctl import threadpool_limits
 
-from crossres_ml.config import TASKS
+from crossres_ml.config import TASKS, Baseline
 from crossres_ml.errors import ConfigError
-from crossres_ml.evaluation.metrics import LOWER_IS_BETTER, METRICS, group_weights
-from crossres_ml.models.estimators import ESTIMATORS
+from crossres_ml.evaluation.draws import (
+    FULL,
+    Draws,
+    check_predictions,
+    draw_metrics,
+    interval,
+    line_weights,
+)
+from crossres_ml.evaluation.metrics import LOWER_IS_BETTER, METRICS, WITHOUT_DIRECTION, HeldOut, by_lineage
 
-_INTERVAL = (0.025, 0.975)
-_PAIRED = ("auroc", "average_precision", "brier", "spearman", "within_lineage_spearman")
+MODES = ("cell_line_out", "lineage_out", "study_out")
+LINEAGE_LINES = 10
+"""Fewest scored lines of a lineage whose own skill is given."""
+_PAIRED = tuple(m for m in METRICS if m not in WITHOUT_DIRECTION)
+_POOLED = ("spearman", "pearson", "r2", "auroc", "auroc_top_third", "average_precision", "prevalence")
 
 
 @dataclass(frozen=True)
@@ -29,8 +43,10 @@ class Skill:
         Task -> model. The best baseline has the highest AUROC on cell line out. The champion is
         chosen by the inner folds, never by the held-out scores.
     paired : pandas.DataFrame
-        task, mode, metric, model, baseline, value, low, high: champion minus the best baseline of
-        that mode.
+        task, mode, kind, metric, model, against, value, low, high: each model but the baselines
+        minus another one. ``kind`` is ``baseline``: against the best baseline of that mode; or
+        ``next``: against the model that follows it in that task and mode by Spearman (baselines are
+        not in this ranking, and the lowest has none).
     """
 
     metrics: pd.DataFrame
@@ -39,62 +55,9 @@ class Skill:
     paired: pd.DataFrame
 
 
-def _fold_mean(rows: pd.DataFrame, weights: pd.DataFrame) -> dict[str, np.ndarray]:
-    """Metric -> its mean over the held-out sets of one model, weighted by the lines drawn.
-
-    Scores are compared within a held-out set only: scores of different sets come from different
-    training sets, and pooling them would charge a lineage mean with the lines that it lacked.
-    """
-    total = {m: np.zeros(len(weights)) for m in METRICS}
-    n = {m: np.zeros(len(weights)) for m in METRICS}
-    for _, fold in rows.groupby(["repeat", "fold"]):
-        w = weights[fold.model_id].to_numpy()
-        data = {c: fold[c].to_numpy() for c in ("score", "probability", "label", "response", "lineage")}
-        for metric, function in METRICS.items():
-            value = function(data, w)
-            size = np.where(np.isfinite(value), w.sum(axis=1), 0.0)
-            total[metric] += np.where(size > 0, value, 0.0) * size
-            n[metric] += size
-    return {m: np.divide(total[m], n[m], out=np.full(len(weights), np.nan), where=n[m] > 0) for m in METRICS}
-
-
-def _draws(part: pd.DataFrame, draws: int, seed: int) -> dict[tuple[str, str], np.ndarray]:
-    """(model, metric) -> values of the data and of every draw.
-
-    The draws depend on the lines alone, so that all models and repeats are drawn alike.
-    """
-    lines = part.drop_duplicates("model_id").sort_values("model_id")
-    weights = pd.DataFrame(group_weights(lines.group.to_numpy(), draws, seed), columns=lines.model_id)
-    out: dict[tuple[str, str], np.ndarray] = {}
-    for model, rows in part.sort_values("model_id", kind="stable").groupby("model"):
-        out |= {(str(model), metric): v for metric, v in _fold_mean(rows, weights).items()}
-    return out
-
-
-def interval(values: np.ndarray) -> dict[str, float]:
-    """Value with its 95 % interval from bootstrap draws: bias-corrected percentiles.
-
-    Small held-out sets bend some measures under resampling (doubled lines tie with themselves);
-    the correction shifts the percentiles by how far the draws lie to one side of the value (Efron
-    1981, Canadian Journal of Statistics 9:139). Without such a shift they are 2.5 and 97.5.
-
-    Parameters
-    ----------
-    values : numpy.ndarray
-        The value of the data first, then the draws; NaN where a draw has none.
-
-    Returns
-    -------
-    dict of str to float
-        value, low, high.
-    """
-    value, draws = float(values[0]), values[1:][np.isfinite(values[1:])]
-    if not len(draws) or not np.isfinite(value):
-        return {"value": value, "low": np.nan, "high": np.nan}
-    below = np.mean(draws < value) + np.mean(draws == value) / 2
-    shift = norm.ppf(np.clip(below, 0.5 / len(draws), 1 - 0.5 / len(draws)))
-    low, high = np.quantile(draws, norm.cdf(2 * shift + norm.ppf(_INTERVAL)))
-    return {"value": value, "low": float(low), "high": float(high)}
+def is_baseline(name: str) -> bool:
+    """Whether a model is one of the naive ones that every other must beat."""
+    return name in get_args(Baseline)
 
 
 def choose_champions(predictions: pd.DataFrame) -> dict[str, str]:
@@ -112,24 +75,27 @@ def choose_champions(predictions: pd.DataFrame) -> dict[str, str]:
         inner folds measured on its training lines. Held-out scores play no part, but a line that is
         held out in one fold trains in the others.
     """
-    rows = predictions[predictions["mode"] == "cell_line_out"]
-    rows = rows[~rows.model.map(lambda m: ESTIMATORS[m].baseline)]
+    rows = predictions[(predictions["mode"] == "cell_line_out") & (predictions.variant == FULL)]
+    rows = rows[~rows.model.map(is_baseline).astype(bool)]
     inner = rows.drop_duplicates(["task", "model", "repeat", "fold"])
     means = inner.groupby(["task", "model"]).inner_spearman.mean()
     return {task: str(means[task].idxmax()) for task in TASKS if task in means.index.get_level_values(0)}
 
 
-def assess(predictions: pd.DataFrame, *, draws: int, seed: int) -> Skill:
+def assess(predictions: pd.DataFrame, *, draws: int, seed: int, jobs: int = 1) -> Skill:
     """Turn held-out predictions into skill.
 
     Parameters
     ----------
     predictions : pandas.DataFrame
-        One row per task, mode, repeat, model and held-out line.
+        One row per task, mode, repeat, fold, variant, model and held-out line; only the rows of the
+        variant ``full`` are looked at. A mode that is absent is left out.
     draws : int
         Group-bootstrap draws.
     seed : int
         Seed of the draws.
+    jobs : int, default 1
+        Parallel processes; the results do not depend on it.
 
     Returns
     -------
@@ -142,41 +108,157 @@ def assess(predictions: pd.DataFrame, *, draws: int, seed: int) -> Skill:
     ------
     ConfigError
         If there is no baseline, or nothing but baselines.
+    SchemaError
+        As `crossres_ml.evaluation.draws.check_predictions`.
     """
-    baseline = predictions.model.map(lambda m: ESTIMATORS[m].baseline)
-    if baseline.all() or not baseline.any():
+    check_predictions(predictions)
+    predictions = predictions[predictions.variant == FULL]
+    baseline = [is_baseline(m) for m in predictions.model.unique()]
+    if all(baseline) or not any(baseline):
         raise ConfigError(
             "nothing to compare: at least one baseline and one other model are needed",
             where="models",
-            do=f"known models: {', '.join(ESTIMATORS)}",
+            do=f"baselines: {', '.join(get_args(Baseline))}",
         )
-    champion = choose_champions(predictions)
-    best: dict[str, str] = {}
-    metrics, paired = [], []
+    parts = list(_parts(predictions))
+    work = (joblib.delayed(_assess_part)(key, part, draws, seed) for key, part in parts)
+    done = joblib.Parallel(n_jobs=jobs, max_nbytes=None)(work)
+    best = {key["task"]: naive for (key, _), (_, _, naive) in reversed(list(zip(parts, done, strict=True)))}
+    return Skill(
+        pd.DataFrame([row for metrics, _, _ in done for row in metrics]),
+        {task: best[task] for task in TASKS if task in best},
+        choose_champions(predictions),
+        pd.DataFrame([row for _, paired, _ in done for row in paired]),
+    )
+
+
+def _parts(predictions: pd.DataFrame) -> Iterator[tuple[dict[str, str], pd.DataFrame]]:
     for task in TASKS:
-        for mode in ("cell_line_out", "lineage_out"):
+        for mode in MODES:
             part = predictions[(predictions.task == task) & (predictions["mode"] == mode)]
-            if part.empty:
-                continue
-            values = _draws(part, draws, seed)
-            key = {"task": task, "mode": mode}
-            n = part.model_id.nunique()
-            metrics += [
-                {**key, "model": m, "metric": k, **interval(v), "n": n} for (m, k), v in values.items()
-            ]
-            naive = _best_baseline({m: v[0] for (m, k), v in values.items() if k == "auroc"})
-            best.setdefault(task, naive)
-            for metric in _PAIRED:
-                difference = values[champion[task], metric] - values[naive, metric]
-                names = {"metric": metric, "model": champion[task], "baseline": naive}
-                paired.append({**key, **names, **interval(difference)})
-    return Skill(pd.DataFrame(metrics), best, champion, pd.DataFrame(paired))
+            if len(part):
+                yield {"task": task, "mode": mode}, part
 
 
-def _best_baseline(auroc: dict[str, float]) -> str:
-    return max((m for m in auroc if ESTIMATORS[m].baseline), key=lambda m: (auroc[m], m))
+Rows = list[dict[str, Any]]
+
+
+def _assess_part(key: dict[str, str], part: pd.DataFrame, draws: int, seed: int) -> tuple[Rows, Rows, str]:
+    """Rows of metrics and of differences of one task and mode, and its best baseline."""
+    with threadpool_limits(1):
+        values = draw_metrics(part, line_weights(part, draws, seed))
+    n = part.model_id.nunique()
+    metrics = [{**key, "model": m, "metric": k, **interval(v), "n": n} for (m, k), v in values.items()]
+    auroc = {m: v[0] for (m, k), v in values.items() if k == "auroc"}
+    naive = max((m for m in auroc if is_baseline(m)), key=lambda m: (auroc[m], m))
+    paired = []
+    for kind, model, against in _pairs(values, naive):
+        for metric in _PAIRED:
+            names = {"kind": kind, "metric": metric, "model": model, "against": against}
+            paired.append({**key, **names, **interval(values[model, metric] - values[against, metric])})
+    return metrics, paired, naive
+
+
+def _pairs(values: Draws, naive: str) -> Iterator[tuple[str, str, str]]:
+    """Kind, model, and the model that it is compared with."""
+    spearman = {m: v[0] for (m, k), v in values.items() if k == "spearman" and not is_baseline(m)}
+    ranked = sorted(spearman, key=lambda m: (-spearman[m], m))
+    yield from (("baseline", model, naive) for model in ranked)
+    yield from (("next", model, other) for model, other in itertools.pairwise(ranked))
 
 
 def better(metric: str, difference_low: float, difference_high: float) -> bool:
     """Whether an interval of a paired difference lies wholly on the better side of 0."""
     return difference_high < 0 if metric in LOWER_IS_BETTER else difference_low > 0
+
+
+def pooled(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Measure all held-out lines of a repeat together, as earlier work did.
+
+    Parameters
+    ----------
+    predictions : pandas.DataFrame
+        As `assess`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        task, model, repeat, metric, value, n: cell line out; lines ranked by their expected
+        response, whose unit is the same in all training sets. The repeat ``mean`` is the mean over
+        repeats. For comparison with numbers that were published so, and with nothing else: a
+        baseline is charged with the lines that its training set lacked, and can fall below chance.
+
+    Raises
+    ------
+    SchemaError
+        As `crossres_ml.evaluation.draws.check_predictions`.
+    """
+    check_predictions(predictions)
+    rows = _cell_line_out(predictions)
+    out = []
+    for (task, model, repeat), part in rows.groupby(["task", "model", "repeat"]):
+        data = {c: part[c].to_numpy() for c in ("expected", "response", "label", "top_third")}
+        held_out = HeldOut({**data, "score": data["expected"]}, np.ones((1, len(part))))
+        key = {"task": task, "model": model, "repeat": str(repeat)}
+        out += [
+            {**key, "metric": m, "value": float(METRICS[m](held_out)[0]), "n": len(part)} for m in _POOLED
+        ]
+    table = pd.DataFrame(out)
+    keys = ["task", "model", "metric"]
+    mean = table.groupby(keys, sort=False, as_index=False).agg(value=("value", "mean"), n=("n", "max"))
+    return pd.concat([table, mean.assign(repeat="mean")], ignore_index=True)
+
+
+def _cell_line_out(predictions: pd.DataFrame) -> pd.DataFrame:
+    return predictions[(predictions["mode"] == "cell_line_out") & (predictions.variant == FULL)]
+
+
+def per_lineage(predictions: pd.DataFrame, *, draws: int, seed: int) -> pd.DataFrame:
+    """Skill inside each lineage, cell line out.
+
+    Parameters
+    ----------
+    predictions : pandas.DataFrame
+        As `assess`.
+    draws : int
+        Group-bootstrap draws, the same as those of `assess`.
+    seed : int
+        Seed of the draws.
+
+    Returns
+    -------
+    pandas.DataFrame
+        task, model, lineage, n, value, low, high: Spearman correlation of expected and measured
+        response over a lineage's lines of a repeat together, mean over repeats, for lineages of at
+        least ten scored lines. One held-out set has too few lines of a lineage. Baselines are left
+        out: inside a lineage they tell nothing but which lines their training set lacked.
+
+    Raises
+    ------
+    SchemaError
+        As `crossres_ml.evaluation.draws.check_predictions`.
+    """
+    check_predictions(predictions)
+    rows = _cell_line_out(predictions)
+    out = []
+    for task, part in rows[~rows.model.map(is_baseline).astype(bool)].groupby("task"):
+        weights = line_weights(part, draws, seed)
+        lines = part.drop_duplicates("model_id").lineage.value_counts()
+        for model, own in part.sort_values("model_id", kind="stable").groupby("model"):
+            for lineage, values in _lineages(own, weights).items():
+                key = {"task": task, "model": model, "lineage": lineage, "n": int(lines[lineage])}
+                out.append({**key, **interval(values)})
+    return pd.DataFrame(out, columns=["task", "model", "lineage", "n", "value", "low", "high"])
+
+
+def _lineages(own: pd.DataFrame, weights: pd.DataFrame) -> dict[str, np.ndarray]:
+    """Lineage -> mean over repeats of the correlation in each draw; NaN where none of it was drawn."""
+    repeats = []
+    for _, part in own.groupby("repeat"):
+        w = weights.loc[part.model_id].to_numpy().T
+        data = (part.expected.to_numpy(), part.response.to_numpy(), w, part.lineage.to_numpy())
+        repeats.append(
+            {k: np.where(n > 0, rho, np.nan) for k, (rho, n) in by_lineage(*data, LINEAGE_LINES).items()}
+        )
+    names = sorted({k for r in repeats for k in r})
+    return {k: np.mean([r[k] for r in repeats if k in r], axis=0) for k in names}

@@ -13,7 +13,7 @@ from crossres_ml.config import TASKS, TaskName
 from crossres_ml.evaluation.skill import Skill
 
 SCHEMA_VERSION = 1
-SplitMode = Literal["cell_line_out", "lineage_out"]
+SplitMode = Literal["cell_line_out", "lineage_out", "study_out"]
 
 
 class _Strict(BaseModel):
@@ -105,13 +105,14 @@ def summarise_task(skill: Skill, task: TaskName) -> TaskSummary:
         Its section of the summary.
     """
     metrics = skill.metrics[skill.metrics.task == task]
-    paired = skill.paired[skill.paired.task == task]
+    against = skill.paired[(skill.paired.task == task) & (skill.paired.kind == "baseline")]
+    paired = against[against.model == skill.champion[task]]
     first = metrics[(metrics["mode"] == "cell_line_out") & (metrics.metric == "prevalence")]
     return TaskSummary(
         models={str(m): _nested(part) for m, part in metrics.groupby("model", sort=True)},
         best_baseline=skill.best_baseline[task],
         champion=skill.champion[task],
-        paired_baseline=dict(paired.drop_duplicates("mode").set_index("mode").baseline.sort_index()),
+        paired_baseline=dict(paired.drop_duplicates("mode").set_index("mode").against.sort_index()),
         paired_difference=_nested(paired),
         prevalence=float(first.value.iloc[0]),
         scored_lines={m: int(p.n.iloc[0]) for m, p in metrics.groupby("mode", sort=True)},
