@@ -38,7 +38,7 @@ def saved_skill(made: tuple[Path, Summary]) -> Skill:
 
 
 def nearly(row: dict[str, object]) -> dict[str, object]:
-    return {k: None if pd.isna(row[k]) else pytest.approx(row[k], abs=1e-9) for k in ("value", "low", "high")}
+    return {k: None if pd.isna(row[k]) else pytest.approx(row[k], rel=1e-9) for k in ("value", "low", "high")}
 
 
 def test_it_holds_the_numbers_of_the_tables(made: tuple[Path, Summary]) -> None:
