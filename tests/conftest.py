@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from crossres_ml.cohort.build import build_cohort
-from crossres_ml.cohort.cohort import RESPONSES, Cohort
+from crossres_ml.cohort.cohort import DRUG_COLUMNS, RESPONSES, Cohort
 from crossres_ml.config import FeatureConfig, Panels, SplitConfig, TrainConfig, load_panels
 from crossres_ml.sources.registry import load_registry
 from crossres_ml.sources.resolve import MIRROR_VARIABLE, NEARBY_MIRROR, Found, resolve
@@ -99,7 +99,7 @@ def small_config() -> TrainConfig:
     return TrainConfig(
         data="simulated",
         seed=3,
-        splits=SplitConfig(folds=2, repeats=1, lineage_min_lines=29),
+        splits=SplitConfig(folds=2, repeats=1, lineage_min_lines=28),
         features=FeatureConfig(
             blocks=("rppa", "mutation", "driver", "burden", "lineage"),
             always=("rna:GENE0000", "rna:GENE0002", "rna:GENE0003", "rna:RAD51"),
@@ -140,8 +140,10 @@ def make_cohort() -> Callable[..., Cohort]:
             kind="simulated",
             lines=pd.DataFrame(names, index=ids).astype(str),
             blocks=tables,
-            features=pd.DataFrame(info, columns=columns).set_index("feature"),
+            features=pd.DataFrame(info, columns=columns).set_index("feature").assign(caution=False),
             responses=made if responses is None else responses.set_axis(ids, axis=0),
+            drugs=pd.DataFrame(index=ids, dtype=float),
+            drug_info=pd.DataFrame(columns=list(DRUG_COLUMNS)),
             sources={},
             unresolved=pd.DataFrame(columns=["table", "alias", "reason"]),
             dropped=pd.DataFrame(columns=["what", "count", "reason"]),

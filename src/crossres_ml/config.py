@@ -5,20 +5,27 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from crossres_ml.errors import ConfigError
 
 _T = TypeVar("_T", bound=BaseModel)
 TaskName = Literal["radiation", "chemotherapy", "cross"]
 BlockName = Literal[
-    "burden", "copy_number", "driver", "lineage", "mutation", "rna", "rna_array", "rppa", "slfn11", "variant"
+    "aneuploidy", "burden", "chromatin", "cn_event", "copy_number", "driver", "growth",
+    "hotspot", "lineage", "metabolomics", "methylation", "mutation", "progeny", "rna", "rna_array", "rppa",
+    "signature", "slfn11", "subtype", "variant",
+]  # fmt: skip
+Baseline = Literal[
+    "prevalence", "lineage_mean", "subtype_mean", "mutation_burden", "rsi", "general_sensitivity"
 ]
-Baseline = Literal["prevalence", "lineage_mean", "mutation_burden"]
-Challenger = Literal["logistic", "ridge", "lightgbm"]
+Challenger = Literal["logistic", "ridge", "elastic_net", "lightgbm_class", "lightgbm", "extra_trees", "gp"]
+Combined = Literal["stack", "mean_of_two", "product_of_two", "joint_gp"]
+Tuning = Literal["quick", "full"]
+Have = Literal["rna", "mutations", "rna_mutations", "rna_rppa", "no_caution"]
 TASKS: tuple[TaskName, ...] = ("radiation", "chemotherapy", "cross")
 
 
@@ -40,6 +47,8 @@ class DrugPanel(_Frozen):
         of its datasets. Empty for ``ctrp_auc``, which is one screen.
     drugs : tuple of str
         Drug names as the table spells them.
+    unsound : dict of str to tuple of str
+        Dataset -> drugs of the panel whose measurements in it are left out.
     min_drugs : int
         Fewest drugs that a line needs.
     reason : str
@@ -50,20 +59,74 @@ class DrugPanel(_Frozen):
     value: Literal["auc", "ln_ic50"]
     datasets: tuple[str, ...] = ()
     drugs: tuple[str, ...] = Field(min_length=1)
+    unsound: dict[str, tuple[str, ...]] = {}
     min_drugs: int = Field(ge=1)
+    reason: str
+
+    @model_validator(mode="after")
+    def _fits_its_table(self) -> DrugPanel:
+        """CTRPv2 is one screen of areas; GDSC is several datasets of ln IC50, which must be named."""
+        several = self.table == "gdsc_response"
+        if self.value != ("ln_ic50" if several else "auc"):
+            raise ValueError(f"{self.table} has no value {self.value}")
+        if several != bool(self.datasets):
+            raise ValueError(f"a panel of {self.table} {'must' if several else 'cannot'} name datasets")
+        if len(set(self.drugs)) < len(self.drugs) or self.min_drugs > len(self.drugs):
+            raise ValueError("drugs must be named once each, and be at least min_drugs")
+        left_out = {d for drugs in self.unsound.values() for d in drugs}
+        if set(self.unsound) - set(self.datasets) or left_out - set(self.drugs):
+            raise ValueError("unsound may only name datasets and drugs of the panel")
+        return self
+
+
+class GenotoxicRule(_Frozen):
+    """Which drug measurements count as genotoxic: any of the first three, but ``never``.
+
+    Attributes
+    ----------
+    mechanisms : tuple of str
+        Parts of the mechanism that CTRPv2 states for a drug, lower case.
+    targets : tuple of str
+        Targets as the GDSC drug sheet spells them.
+    drugs : tuple of str
+        Drug names, for those that neither table describes.
+    never : tuple of str
+        Single measurements that are left out (``dataset:drug``).
+    reason : str
+        Why.
+    """
+
+    mechanisms: tuple[str, ...]
+    targets: tuple[str, ...]
+    drugs: tuple[str, ...]
+    never: tuple[str, ...]
     reason: str
 
 
 class Panels(_Frozen):
-    """Drug panels, by name."""
+    """Drug panels, by name, and the rule that marks genotoxic drugs."""
 
     chemotherapy: DrugPanel
+    chemotherapy_gdsc: DrugPanel
     platinum: DrugPanel
+    genotoxic: GenotoxicRule
 
 
 class SplitConfig(_Frozen):
-    """How lines are held out."""
+    """How lines are held out.
 
+    Attributes
+    ----------
+    seed : int
+        Repeat r of cell line out uses ``seed + r``. One seed serves development, another, on which
+        no choice was made, the published table.
+    folds, repeats : int
+        Of cell line out.
+    lineage_min_lines : int
+        Fewest radiation lines of a lineage that is held out.
+    """
+
+    seed: int = Field(0, ge=0)
     folds: int = Field(5, ge=2)
     repeats: int = Field(2, ge=1)
     lineage_min_lines: int = Field(15, ge=2)
@@ -93,6 +156,16 @@ class TrainConfig(_Frozen):
         Group-bootstrap draws behind every interval.
     inner_folds : int
         Folds of the tuning inside a training fold.
+    tuning : {'quick', 'full'}
+        Whether the inner folds try the first settings of each grid, or all.
+    side_models : tuple of str
+        Models of the side runs: permuted labels, learning curve, features left out.
+    permuted : bool
+        Whether to run on permuted responses, where every score must be at chance.
+    learning_curve : tuple of float
+        Shares of the training lines.
+    retrained : tuple of str
+        What a user may have measured: models fitted anew on that alone.
     named_genes : dict
         Gene -> measurements in order of preference; each is reported, the first with
         ``named_min_lines`` lines is the headline.
@@ -103,8 +176,13 @@ class TrainConfig(_Frozen):
     resistant_quantile: float = Field(2 / 3, gt=0, lt=1)
     splits: SplitConfig = SplitConfig()
     features: FeatureConfig
-    models: tuple[Baseline | Challenger, ...] = Field(min_length=1)
+    models: tuple[Baseline | Challenger | Combined, ...] = Field(min_length=1)
     inner_folds: int = Field(3, ge=2)
+    tuning: Tuning = "full"
+    side_models: tuple[Baseline | Challenger, ...] = ("lineage_mean", "ridge")
+    permuted: bool = False
+    learning_curve: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = ()
+    retrained: tuple[Have, ...] = ()
     bootstrap: int = Field(1000, ge=100)
     named_genes: dict[str, tuple[str, ...]]
     named_min_lines: int = Field(150, ge=1)
@@ -114,9 +192,11 @@ class TrainConfig(_Frozen):
     @classmethod
     def _compare(cls, models: tuple[str, ...]) -> tuple[str, ...]:
         """Every score stands beside a naive one: both kinds of model are needed."""
-        naive = set(models) & set(get_args(Baseline))
-        if not naive or naive == set(models) or len(set(models)) < len(models):
+        naive, single = (set(models) & set(get_args(kind)) for kind in (Baseline, Challenger))
+        if not naive or not single or len(set(models)) < len(models):
             raise ValueError("needs at least one baseline and one other model, each once")
+        if "gp" not in models and (both := set(models) & {"mean_of_two", "product_of_two", "joint_gp"}):
+            raise ValueError(f"{', '.join(sorted(both))}: made of gp, which is not among the models")
         return models
 
     def digest(self) -> str:

@@ -23,7 +23,9 @@ COHORT_TABLES = (
     "radiation", "ctrp_auc", "gdsc_response", "slfn11_array", "sanger_models", "depmap_models",
     "depmap_sample_info", "mutation_any", "hotspots", "rna_535", "rna_kinome", "rna_100", "rna_19q2",
     "rna_795", "copy_number", "ccle_annotations", "rppa", "rna_rma1000", "driver_status",
-    "mutation_protein", "mutation_protein_lines",
+    "mutation_protein", "mutation_protein_lines", "progeny", "metabolomics", "chromatin", "methylation",
+    "aneuploidy", "global_signatures", "hrd_scores", "clinical_cn", "sanger_growth", "ctrp_drugs",
+    "gdsc_drugs",
 )  # fmt: skip
 
 

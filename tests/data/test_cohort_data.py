@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from crossres_ml.cohort.blocks import drop_artefacts
 from crossres_ml.cohort.build import build_cohort
 from crossres_ml.cohort.cohort import Cohort
 from crossres_ml.cohort.labels import LabelRule, scored_lines
+from crossres_ml.cohort.mutations import drop_artefacts
 from crossres_ml.config import Panels, load_train_config
 from crossres_ml.identity.aliases import build_aliases
 from crossres_ml.splits import make_splits

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from crossres_ml.cohort.blocks import UNSTABLE_GENES
+from crossres_ml.cohort.rna import UNSTABLE_GENES
 from crossres_ml.errors import IdentityError
 from crossres_ml.identity.aliases import build_aliases, name_key, read_overrides
 from crossres_ml.identity.fingerprint import match_rows

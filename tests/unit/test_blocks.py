@@ -6,9 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from crossres_ml.cohort import blocks
-from crossres_ml.cohort.blocks import BLOCKS, Context, build_blocks, drop_artefacts
+from crossres_ml.cohort import rna as rna_module
+from crossres_ml.cohort.blocks import BLOCKS, build_blocks
 from crossres_ml.cohort.build import build_cohort
+from crossres_ml.cohort.context import Context
+from crossres_ml.cohort.mutations import drop_artefacts
 from crossres_ml.config import Panels
 from crossres_ml.identity.aliases import build_aliases
 from crossres_ml.sources.simulated import SimulatedStudy
@@ -31,7 +33,9 @@ def context(tables: Tables) -> Context:
     )  # fmt: skip
     none = pd.DataFrame(columns=["alias", "model_id", "reason"], dtype=str)
     aliases = build_aliases({"depmap_models": models}, none)
-    lines = pd.DataFrame({"lineage": ["Lung", "Skin"] * 20}, pd.Index(IDS, name="model_id"))
+    lines = pd.DataFrame(
+        {"lineage": ["Lung", "Skin"] * 20, "subtype": "Unknown"}, pd.Index(IDS, name="model_id")
+    )
     return Context({"depmap_models": models, **tables}, aliases, lines)
 
 
@@ -60,7 +64,7 @@ def test_missing_stays_missing_and_float32() -> None:
 
 
 def test_unstable_genes_and_mislabelled_lines_are_left_out_and_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(blocks, "MISLABELLED", {("rna_19q2", IDS[1]): "another line"})
+    monkeypatch.setattr(rna_module, "MISLABELLED", {("rna_19q2", IDS[1]): "another line"})
     panel = wide(RNG.normal(size=(3, 3)), IDS[:3], ["A", "MIA2", "U2AF1"])
     made = context({"rna_19q2": panel})
     rna = build_blocks(made)[0]["rna"]
@@ -154,7 +158,7 @@ def test_artefacts_are_removed_and_hotspots_kept() -> None:
 def test_a_block_without_tables_is_left_out_and_said() -> None:
     made = context({})
     built, _ = build_blocks(made)
-    assert list(built) == ["lineage"]
+    assert list(built) == ["lineage", "subtype"]
     assert reasons(made)["block copy_number"] == (1, "no table copy_number")
     assert {b.name for b in BLOCKS} - set(built) == {
         what.split()[1] for what in reasons(made) if what.startswith("block ")
@@ -170,5 +174,5 @@ def test_lineage_is_one_of_its_columns() -> None:
 def test_optional_tables_are_optional(study: SimulatedStudy, panels: Panels) -> None:
     needed = {n: study.tables[n] for n in ("depmap_models", "radiation", "ctrp_auc")}
     small = build_cohort(needed, panels, kind="simulated", sources={})
-    assert list(small.blocks) == ["lineage"]
+    assert list(small.blocks) == ["lineage", "subtype"]
     assert small.responses.platinum.isna().all()

@@ -10,7 +10,7 @@ import pandas.testing as pdt
 import pytest
 
 from crossres_ml.cohort.build import build_cohort
-from crossres_ml.cohort.cohort import RESPONSES, Cohort
+from crossres_ml.cohort.cohort import ENTERED_BY, RESPONSES, Cohort
 from crossres_ml.config import Panels
 from crossres_ml.errors import CohortError
 from crossres_ml.sources.simulated import SimulatedStudy
@@ -34,8 +34,11 @@ def test_responses_are_those_of_the_tables(cohort: Cohort, study: SimulatedStudy
     np.testing.assert_array_equal(known, radiation.auc[names])
     np.testing.assert_array_equal(cohort.responses.sf2[known.index], radiation.sf2[names])
     assert len(known) == len(radiation)
-    assert list(cohort.responses) == list(RESPONSES)
-    assert cohort.responses[["radiation", "chemotherapy"]].notna().any(axis=1).all()
+    np.testing.assert_array_equal(
+        cohort.responses.lq_alpha[known.index], -radiation.alpha_per_gy.where(radiation.lq_qc)[names]
+    )
+    assert list(cohort.responses)[: len(RESPONSES)] == list(RESPONSES)
+    assert cohort.responses[list(ENTERED_BY)].notna().any(axis=1).all()
 
 
 def test_matrix_takes_blocks_and_single_features(cohort: Cohort) -> None:

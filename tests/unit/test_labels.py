@@ -9,7 +9,8 @@ import pytest
 from scipy import stats
 
 from crossres_ml.cohort.cohort import Cohort
-from crossres_ml.cohort.labels import LabelRule, panel_response, scored_lines, training_lines
+from crossres_ml.cohort.drugs import panel_drugs, panel_response
+from crossres_ml.cohort.labels import LabelRule, scored_lines, training_lines
 from crossres_ml.config import DrugPanel
 from crossres_ml.errors import CohortError
 
@@ -21,6 +22,14 @@ def panel(**changes: object) -> DrugPanel:
         "table": "ctrp_auc", "value": "auc", "drugs": ("A", "B", "C"), "min_drugs": 2, "reason": "made",
     }  # fmt: skip
     return DrugPanel.model_validate(plain | changes)
+
+
+def gdsc(**changes: object) -> DrugPanel:
+    return panel(table="gdsc_response", value="ln_ic50", **changes)
+
+
+def composite(table: pd.DataFrame, drugs: DrugPanel) -> pd.Series:
+    return panel_response(panel_drugs(table, drugs), drugs)
 
 
 def screen() -> pd.DataFrame:
@@ -60,29 +69,30 @@ def plain(table: pd.DataFrame, drugs: str, least: int) -> dict[str, float]:
 @pytest.mark.parametrize("least", [1, 2, 3])
 def test_composite_is_that_of_a_loop(least: int) -> None:
     table = screen()
-    ours = panel_response(table, panel(min_drugs=least))
+    ours = composite(table, panel(min_drugs=least))
     assert ours.to_dict() == pytest.approx(plain(table, "ABC", least))
-    shuffled = panel_response(table.sample(frac=1, random_state=1), panel(min_drugs=least))
+    shuffled = composite(table.sample(frac=1, random_state=1), panel(min_drugs=least))
     pdt.assert_series_equal(ours, shuffled)
 
 
 def test_constant_drug_says_nothing() -> None:
     table = screen()
-    with_constant = panel_response(table, panel(drugs=("A", "B", "C", "K")))
-    pdt.assert_series_equal(with_constant, panel_response(table, panel()))
+    with_constant = composite(table, panel(drugs=("A", "B", "C", "K")))
+    pdt.assert_series_equal(with_constant, composite(table, panel()))
 
 
 def test_datasets_are_standardised_apart_and_averaged() -> None:
     table = screen().dropna()
-    shifted = pd.concat([table.assign(dataset="one"), table.assign(dataset="two", auc=table.auc * 3 - 50)])
-    foreign = table.assign(dataset="three", auc=RNG.normal(size=len(table)))
-    both = panel_response(pd.concat([shifted, foreign]), panel(datasets=("one", "two")))
-    pdt.assert_series_equal(both, panel_response(table, panel()), rtol=1e-12)
+    wide = table.rename(columns={"auc": "ln_ic50"})
+    shifted = [wide.assign(dataset="one"), wide.assign(dataset="two", ln_ic50=wide.ln_ic50 * 3 - 50)]
+    foreign = wide.assign(dataset="three", ln_ic50=RNG.normal(size=len(table)))
+    both = composite(pd.concat([*shifted, foreign]), gdsc(datasets=("one", "two")))
+    pdt.assert_series_equal(both, composite(table, panel()), rtol=1e-12)
 
 
 def test_missing_drugs_are_all_named() -> None:
     with pytest.raises(CohortError, match=r"no drug \['Y', 'Z'\] in ctrp_auc"):
-        panel_response(screen(), panel(drugs=("A", "Y", "Z")))
+        composite(screen(), panel(drugs=("A", "Y", "Z")))
 
 
 # --- the rule ---------------------------------------------------------------------------------------

@@ -8,9 +8,18 @@ from typing import Literal
 
 import pandas as pd
 
-from crossres_ml.cohort.blocks import Context, build_blocks
-from crossres_ml.cohort.cohort import RESPONSES, Cohort
-from crossres_ml.cohort.labels import panel_response
+from crossres_ml.cohort.blocks import build_blocks
+from crossres_ml.cohort.cohort import DRUG_RESPONSE, ENTERED_BY, RESPONSES, Cohort
+from crossres_ml.cohort.context import Context
+from crossres_ml.cohort.drugs import (
+    GDSC_DATASETS,
+    describe_drugs,
+    drug_matrix,
+    general_sensitivity,
+    panel_drugs,
+    panel_response,
+    widen,
+)
 from crossres_ml.config import Panels
 from crossres_ml.errors import CohortError, preview
 from crossres_ml.identity.aliases import Aliases, build_aliases
@@ -28,9 +37,10 @@ def _attach_names(context: Context, table: str) -> pd.DataFrame:
     return rows.assign(model_id=rows.cell_line.map(ids))
 
 
-def _attach_any_id(context: Context) -> pd.DataFrame:
+def _attach_any_id(context: Context, datasets: set[str]) -> pd.DataFrame:
     """GDSC tables name lines in four ways: the most exact identifier that resolves decides."""
     rows = context.tables["gdsc_response"]
+    rows = rows[rows.dataset.isin(datasets)]
     cosmic = pd.to_numeric(rows.cosmic_id, errors="coerce").astype("Int64").astype("string")
     found = rows.model_id.astype("string")
     found = found.fillna(rows.sanger_model_id.astype("string").map(context.aliases.sanger))
@@ -42,17 +52,39 @@ def _attach_any_id(context: Context) -> pd.DataFrame:
     return rows.assign(model_id=found).dropna(subset="model_id")
 
 
-def _responses(context: Context, panels: Panels) -> pd.DataFrame:
-    radiation = _attach_names(context, "radiation").dropna(subset="model_id").set_index("model_id")
-    chemo = _attach_names(context, "ctrp_auc").dropna(subset="model_id")
-    out = pd.DataFrame({"radiation": radiation.auc, "sf2": radiation.sf2})
-    out = out.join(panel_response(chemo, panels.chemotherapy).rename("chemotherapy"), how="outer")
+def _radiation(context: Context) -> pd.DataFrame:
+    """Responses of the radiation screen; alpha is damage per Gy, so its negative is resistance."""
+    rows = _attach_names(context, "radiation").dropna(subset="model_id").set_index("model_id")
+    alpha = (-rows.alpha_per_gy).where(rows.lq_qc.astype(bool))
+    return pd.DataFrame({"radiation": rows.auc, "sf2": rows.sf2, "lq_alpha": alpha})
+
+
+def _responses(context: Context, panels: Panels) -> tuple[pd.DataFrame, dict[str, pd.DataFrame]]:
+    """Responses of all lines that have one of `ENTERED_BY`, and the drug screens behind them."""
+    ctrp = _attach_names(context, "ctrp_auc").dropna(subset="model_id")
+    screens = {"ctrp": widen(ctrp, "auc")}
+    chemo = panel_drugs(ctrp, panels.chemotherapy)
+    made = {
+        "chemotherapy": panel_response(chemo, panels.chemotherapy),
+        "general_sensitivity": general_sensitivity(screens["ctrp"], panels.chemotherapy),
+    }
+    platinum = pd.DataFrame(columns=list(panels.platinum.drugs), dtype=float)
     if "gdsc_response" in context.tables:
-        platinum = panel_response(_attach_any_id(context), panels.platinum)
-        out = out.join(platinum.rename("platinum"), how="left")
-    else:
-        out["platinum"] = float("nan")
-    return out[list(RESPONSES)].astype(float).sort_index()
+        wanted = {*GDSC_DATASETS.values(), *panels.chemotherapy_gdsc.datasets, *panels.platinum.datasets}
+        gdsc = _attach_any_id(context, wanted)
+        screens |= {n: widen(gdsc[gdsc.dataset == d], "ln_ic50") for n, d in GDSC_DATASETS.items()}
+        platinum = panel_drugs(gdsc, panels.platinum)
+        panel = panels.chemotherapy_gdsc
+        made["chemotherapy_gdsc"] = panel_response(panel_drugs(gdsc, panel), panel)
+        made["platinum"] = panel_response(platinum, panels.platinum)
+    out = pd.concat([_radiation(context), pd.DataFrame(made)], axis=1).reindex(columns=list(RESPONSES))
+    single = pd.concat([chemo, platinum], axis=1).sort_index(axis=1).add_prefix(DRUG_RESPONSE)
+    out = pd.concat([out, single], axis=1).astype(float).sort_index().rename_axis("model_id")
+    enters = out[list(ENTERED_BY)].notna().any(axis=1)
+    for name, screen in screens.items():
+        left = screen.index.difference(out.index[enters])
+        context.drop(f"{name} lines", len(left), "too few drugs of the panel, and no other response")
+    return out[enters], screens
 
 
 def _former_ids(models: pd.DataFrame) -> pd.Series:
@@ -126,7 +158,7 @@ def build_cohort(
     Returns
     -------
     Cohort
-        Lines with a radiation or a chemotherapy response.
+        Lines with a response to radiation, or to chemotherapy in CTRPv2 or in GDSC.
 
     Raises
     ------
@@ -137,7 +169,7 @@ def build_cohort(
         raise CohortError(f"tables are missing: {preview(missing)}", do="crossres data fetch")
     aliases = build_aliases(tables, overrides)
     context = Context(tables, aliases, pd.DataFrame())
-    responses = _responses(context, panels)
+    responses, screens = _responses(context, panels)
     both = responses.radiation.notna() & responses.chemotherapy.notna()
     if not both.any():
         raise CohortError(
@@ -148,12 +180,13 @@ def build_cohort(
         )
     context.lines = _lines(tables, aliases, responses.index)
     blocks, features = build_blocks(context)
+    drugs = drug_matrix(screens, responses.index)
     empty = pd.DataFrame(columns=["table", "alias", "reason"])
     unresolved = pd.concat(context.unresolved, ignore_index=True) if context.unresolved else empty
     log.info(
-        "cohort: %d lines, %d with radiation, %d with chemotherapy, %d with both, %d groups",
+        "cohort: %d lines, %d with radiation, %d with chemotherapy (%d in GDSC), %d with both, %d groups",
         len(responses), responses.radiation.notna().sum(), responses.chemotherapy.notna().sum(),
-        both.sum(), context.lines.group.nunique(),
+        responses.chemotherapy_gdsc.notna().sum(), both.sum(), context.lines.group.nunique(),
     )  # fmt: skip
     return Cohort(
         kind=kind,
@@ -161,6 +194,8 @@ def build_cohort(
         blocks=blocks,
         features=features,
         responses=responses,
+        drugs=drugs,
+        drug_info=describe_drugs(drugs.columns, tables, panels),
         sources=sources,
         unresolved=unresolved.sort_values(["table", "alias"], ignore_index=True),
         dropped=pd.DataFrame(context.dropped, columns=["what", "count", "reason"]),

@@ -17,10 +17,18 @@ RESPONSES: Mapping[str, str] = MappingProxyType(
     {
         "radiation": "area under the 9-day survival curve, Yard et al. 2016 (auc, 0 to 7)",
         "sf2": "fraction surviving 2 Gy (sf2)",
+        "lq_alpha": "minus alpha of the linear-quadratic fit, where that passed its quality control (1/Gy)",
         "chemotherapy": "mean z of cytotoxic CTRPv2 AUCs (z, higher = more resistant)",
+        "chemotherapy_gdsc": "mean z of GDSC ln IC50 of the same drugs (z, higher = more resistant)",
         "platinum": "mean z of GDSC platinum ln IC50 (z, higher = more resistant)",
+        "general_sensitivity": "mean z of the other CTRPv2 AUCs (z, higher = more resistant)",
     }
 )
+DRUG_RESPONSE = "drug:"
+"""Prefix of a response that is one drug of a panel: z of its measurements, higher = more resistant."""
+ENTERED_BY = ("radiation", "chemotherapy", "chemotherapy_gdsc")
+"""A line is in the cohort when it has one of these."""
+DRUG_COLUMNS = ("drug", "dataset", "genotoxic", "panel")
 LINE_COLUMNS = ("cell_line", "lineage", "subtype", "group")
 
 
@@ -37,9 +45,17 @@ class Cohort:
     blocks : mapping of str to pandas.DataFrame
         Block name -> float32 table, lines x features; missing is NaN and stays so.
     features : pandas.DataFrame
-        Index ``feature`` (``block:name``); block, name, unit, provenance.
+        Index ``feature`` (``block:name``); block, name, unit, provenance, caution (bool: an
+        antibody that its maker has not fully validated).
     responses : pandas.DataFrame
-        Lines x `RESPONSES`, float64, higher = more resistant.
+        Lines x (`RESPONSES`, then ``drug:<name>`` for each drug of the chemotherapy and of the
+        platinum panel), float64, higher = more resistant.
+    drugs : pandas.DataFrame
+        Lines x drug measurements, float64: ``ctrp:<drug>`` (AUC), ``gdsc1:<drug>`` and
+        ``gdsc2:<drug>`` (ln IC50, micromolar). Missing is NaN. Never a feature of the same line.
+    drug_info : pandas.DataFrame
+        Index: columns of ``drugs``; drug, dataset, genotoxic (bool: damages DNA, or stops its
+        synthesis or mitosis), panel (bool: part of the chemotherapy response).
     sources : mapping of str to str
         Source id -> sha256 of the file that was read.
     unresolved : pandas.DataFrame
@@ -58,6 +74,8 @@ class Cohort:
     blocks: Mapping[str, pd.DataFrame]
     features: pd.DataFrame
     responses: pd.DataFrame
+    drugs: pd.DataFrame
+    drug_info: pd.DataFrame
     sources: Mapping[str, str]
     unresolved: pd.DataFrame
     dropped: pd.DataFrame
@@ -69,6 +87,7 @@ class Cohort:
         frozen = {name: _read_only(table) for name, table in sorted(self.blocks.items())}
         object.__setattr__(self, "blocks", MappingProxyType(frozen))
         object.__setattr__(self, "responses", _read_only(self.responses))
+        object.__setattr__(self, "drugs", _read_only(self.drugs))
         object.__setattr__(self, "sources", MappingProxyType(dict(sorted(self.sources.items()))))
 
     def _problems(self) -> Iterable[str]:
@@ -79,18 +98,32 @@ class Cohort:
             yield f"lines lack {missing}"
         elif self.lines[["lineage", "group"]].isna().any().any():
             yield "lineage or group is missing"
-        if list(self.responses.columns) != list(RESPONSES):
-            yield f"responses are {list(self.responses.columns)}"
-        tables = {"responses": self.responses, **self.blocks}
+        yield from self._response_problems()
+        tables = {"responses": self.responses, "drugs": self.drugs, **self.blocks}
         yield from (f"{n} has other lines" for n, t in tables.items() if not t.index.equals(index))
         names = [f"{b}:{f}" for b in sorted(self.blocks) for f in self.blocks[b].columns]
         if names != list(self.features.index):
             yield "features do not follow the blocks"
-        for name, table in self.blocks.items():
+        if "caution" not in self.features:
+            yield "features lack caution"
+        if not self.drug_info.index.equals(self.drugs.columns):
+            yield "drug_info does not follow the drugs"
+        if missing := [c for c in DRUG_COLUMNS if c not in self.drug_info]:
+            yield f"drug_info lacks {missing}"
+        for name, table in {"drugs": self.drugs, **self.blocks}.items():
             if not table.columns.is_unique or not table.columns.is_monotonic_increasing:
                 yield f"features of {name} are not unique and sorted"
             if np.isinf(table.to_numpy()).any():
                 yield f"{name} has infinite values"
+
+    def _response_problems(self) -> Iterable[str]:
+        names = list(self.responses.columns)
+        single = names[len(RESPONSES) :]
+        named = all(n.startswith(DRUG_RESPONSE) for n in single)
+        if names[: len(RESPONSES)] != list(RESPONSES) or not named or single != sorted(set(single)):
+            yield f"responses are {preview(names, 12)}"
+        if np.isinf(self.responses.to_numpy(dtype=float)).any():
+            yield "responses has infinite values"
 
     def matrix(self, blocks: Iterable[str], extra: Iterable[str] = ()) -> pd.DataFrame:
         """Join blocks into one table.
@@ -149,11 +182,12 @@ class Cohort:
         return pd.DataFrame(rows).set_index("block")
 
     def digest(self) -> str:
-        """Hex sha256 over lines, features and values."""
+        """Hex sha256 over lines, features, drugs, and all values."""
         h = hashlib.sha256(self.kind.encode())
-        for table in (self.lines, self.features.drop(columns="provenance")):
+        for table in (self.lines, self.features.drop(columns="provenance"), self.drug_info):
             h.update(table.to_csv().encode())
-        for table in (*self.blocks.values(), self.responses):
+        h.update("\n".join(self.responses.columns).encode())
+        for table in (*self.blocks.values(), self.responses, self.drugs):
             h.update(np.ascontiguousarray(table.to_numpy()).tobytes())
         return h.hexdigest()
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from crossres_ml.cohort.cohort import Cohort
-from crossres_ml.config import DrugPanel, TaskName
+from crossres_ml.config import TaskName
 from crossres_ml.errors import CohortError
 
 TASK_RESPONSES: dict[TaskName, tuple[str, ...]] = {
@@ -153,40 +153,3 @@ def training_lines(cohort: Cohort, task: TaskName) -> pd.Index:
         model ids.
     """
     return cohort.responses.index[cohort.responses[list(TASK_RESPONSES[task])].notna().all(axis=1)]
-
-
-def panel_response(table: pd.DataFrame, panel: DrugPanel) -> pd.Series:
-    """Mean standardised response over the drugs of a panel.
-
-    Each drug (of each dataset) is standardised over all lines that it was measured on; the mean
-    needs ``panel.min_drugs`` of them. This defines the response; it looks at no feature.
-
-    Parameters
-    ----------
-    table : pandas.DataFrame
-        Long: ``model_id``, ``drug``, the value column, and ``dataset`` when the panel names some.
-    panel : DrugPanel
-        Which drugs and how many.
-
-    Returns
-    -------
-    pandas.Series
-        Index ``model_id``; z units, higher = more resistant.
-
-    Raises
-    ------
-    CohortError
-        If a drug of the panel is not in the table.
-    """
-    rows = table[table.drug.isin(panel.drugs) & table[panel.value].notna()]
-    if panel.datasets:
-        rows = rows[rows.dataset.isin(panel.datasets)]
-    if missing := [d for d in panel.drugs if d not in set(rows.drug)]:
-        raise CohortError(
-            f"no drug {missing} in {panel.table}", where="configs/panels.yaml", do="mend the names"
-        )
-    keys = ["dataset", "drug"] if panel.datasets else ["drug"]
-    wide = rows.pivot_table(index="model_id", columns=keys, values=panel.value, aggfunc="mean")
-    z = (wide - wide.mean()) / wide.std()
-    drugs = z.T.groupby(level="drug").mean().T
-    return drugs.mean(axis=1).where(drugs.notna().sum(axis=1) >= panel.min_drugs).dropna()

@@ -1,7 +1,8 @@
 """A simulated study: the publishers' tables made by code, with known truth.
 
 It has the shape of the real data (lineages, relatives, correlated genes, panels that cover
-different lines, values missing by block) and goes through the same identity and cohort code.
+different lines, drugs outside the panels, lines that only one screen
+has, values missing by block) and goes through the same identity and cohort code.
 Planted: drivers of both responses, of one only, a twin of a driver that does nothing itself, and
 confounded genes that follow lineage alone. The four genes that the review names carry their real
 names so that every table has its rows; what is said of them here is no biology.
@@ -23,6 +24,9 @@ _RELATED_SHARE = 0.05
 _FACTORS = 15
 _WIDE_GENES, _NARROW_GENES, _MUTATED, _PROTEINS, _COPIES = 1500, 500, 250, 120, 150
 _MIXED_SEED = 0x5EED
+_ONLY_GDSC_SHARE = 0.06
+_OTHER_DRUGS, _GENOTOXIC_DRUGS = 60, 12
+_PATHWAYS, _METABOLITES = 10, 60
 
 
 @dataclass(frozen=True)
@@ -60,11 +64,18 @@ def _people(rng: np.random.Generator, n: int) -> pd.DataFrame:
             "stripped_name": [f"SIM{i:05d}" for i in range(n)],
             "ccle_name": [f"SIM{i:05d}_SIMULATED" for i in range(n)],
             "lineage": lineage.astype(str),
-            "subtype": "Simulated",
+            "subtype": _subtypes(lineage),
             "cosmic_id": np.arange(n) + 9_000_000,
             "sanger_model_id": [f"SIDM9{i:05d}" for i in range(n)],
         }
     )
+
+
+def _subtypes(lineage: np.ndarray) -> list[str]:
+    """Two subtypes of the larger lineages, by turns."""
+    return [
+        f"{name} {'AB'[i // 3 % 2]}" if name in LINEAGES[:4] else str(name) for i, name in enumerate(lineage)
+    ]
 
 
 def _profiles(rng: np.random.Generator, people: pd.DataFrame, k: int) -> np.ndarray:
@@ -119,35 +130,114 @@ def _responses(rng: np.random.Generator, people: pd.DataFrame, planted: np.ndarr
     return np.asarray((y - y.mean(0)) / y.std(0))
 
 
-def _drug_tables(
-    rng: np.random.Generator, people: pd.DataFrame, y: np.ndarray, panels: Panels
-) -> dict[str, pd.DataFrame]:
-    n = len(people)
+def _ctrp(
+    rng: np.random.Generator, people: pd.DataFrame, y: np.ndarray, panels: Panels, screened: np.ndarray
+) -> pd.DataFrame:
     rows = []
-    screened = rng.random(n) < 0.95
     for drug in panels.chemotherapy.drugs:
-        seen = screened & (rng.random(n) < 0.9)
-        auc = 11 + 2 * (0.75 * y[:, 1] + 0.66 * rng.normal(size=n))
+        seen = screened & (rng.random(len(people)) < 0.9)
+        auc = 11 + 2 * (0.75 * y[:, 1] + 0.66 * rng.normal(size=len(people)))
         rows.append(pd.DataFrame({"drug": drug, "cell_line": people.cell_line_name, "auc": auc})[seen])
+    return pd.concat(rows, ignore_index=True)
+
+
+def _platinum(rng: np.random.Generator, people: pd.DataFrame, y: np.ndarray, panels: Panels) -> pd.DataFrame:
     platinum = []
     for drug in panels.platinum.drugs:
-        seen = rng.random(n) < 0.7
-        ln_ic50 = 3 + 0.6 * y[:, 1] + 0.8 * rng.normal(size=n)
+        seen = rng.random(len(people)) < 0.7
+        ln_ic50 = 3 + 0.6 * y[:, 1] + 0.8 * rng.normal(size=len(people))
         table = pd.DataFrame({"drug": drug, "model_id": people.model_id, "ln_ic50": ln_ic50})[seen]
         platinum.append(table.assign(dataset=panels.platinum.datasets[0]))
-    gdsc = pd.concat(platinum, ignore_index=True)
-    for column in ("cell_line", "cosmic_id", "sanger_model_id"):
+    return pd.concat(platinum, ignore_index=True)
+
+
+def _other_drugs(
+    rng: np.random.Generator, people: pd.DataFrame, y: np.ndarray, screened: np.ndarray
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """CTRPv2 drugs outside the panel and what they do: a general factor, and the two latent resistances."""
+    n = len(people)
+    general = 0.6 * y[:, 1] + 0.1 * y[:, 0] + 0.8 * rng.normal(size=n)
+    names = [f"SIMDRUG-{i:02d}" for i in range(_OTHER_DRUGS)]
+    rows = []
+    for i, drug in enumerate(names):
+        own = 0.6 * y[:, 1] if i < _GENOTOXIC_DRUGS else rng.normal(0, 0.3, 2) @ y.T
+        auc = 12 + rng.uniform(0.5, 1) * general + own + 0.8 * rng.normal(size=n)
+        seen = screened & (rng.random(n) < 0.95)
+        rows.append(pd.DataFrame({"drug": drug, "cell_line": people.cell_line_name, "auc": auc})[seen])
+    genotoxic = np.arange(_OTHER_DRUGS) < _GENOTOXIC_DRUGS
+    mechanism = np.where(genotoxic, "inducer of DNA damage", "inhibitor of something")
+    return pd.concat(rows, ignore_index=True), pd.DataFrame({"drug": names, "drug_class": mechanism})
+
+
+def _gdsc_panel(
+    rng: np.random.Generator, people: pd.DataFrame, y: np.ndarray, panels: Panels, certain: np.ndarray
+) -> pd.DataFrame:
+    """Second screen of chemotherapy: 60 % of the lines, and those that no other screen has."""
+    n = len(people)
+    screened = certain | (rng.random(n) < 0.6)
+    rows = []
+    for drug in panels.chemotherapy_gdsc.drugs:
+        seen = screened & (certain | (rng.random(n) < 0.9))
+        ln_ic50 = 1 + 0.8 * y[:, 1] + 0.9 * rng.normal(size=n)
+        table = pd.DataFrame({"drug": drug, "model_id": people.model_id, "ln_ic50": ln_ic50})[seen]
+        rows.append(table.assign(dataset=panels.chemotherapy_gdsc.datasets[0]))
+    return pd.concat(rows, ignore_index=True)
+
+
+def _drug_tables(
+    rng: np.random.Generator, more: np.random.Generator, people: pd.DataFrame, y: np.ndarray, panels: Panels
+) -> dict[str, pd.DataFrame]:
+    only_gdsc = _only_gdsc(people)
+    screened = (rng.random(len(people)) < 0.95) & ~only_gdsc
+    ctrp = _ctrp(rng, people, y, panels, screened)
+    others, ctrp_drugs = _other_drugs(more, people, y, screened)
+    gdsc = pd.concat(
+        [_platinum(rng, people, y, panels), _gdsc_panel(more, people, y, panels, only_gdsc)],
+        ignore_index=True,
+    )
+    for column in ("cell_line", "drug_id", "cosmic_id", "sanger_model_id"):
         gdsc[column] = pd.NA
-    return {"ctrp_auc": pd.concat(rows, ignore_index=True), "gdsc_response": gdsc}
+    targets = dict.fromkeys(panels.platinum.drugs, "DNA crosslinker")
+    targets |= dict.fromkeys(panels.chemotherapy_gdsc.drugs, "TOP1")
+    known = dict.fromkeys(panels.chemotherapy.drugs, "inducer of DNA damage")
+    described = pd.DataFrame({"drug": list(known), "drug_class": list(known.values())})
+    return {
+        "ctrp_auc": pd.concat([ctrp, others], ignore_index=True),
+        "ctrp_drugs": pd.concat([described, ctrp_drugs], ignore_index=True),
+        "gdsc_response": gdsc,
+        "gdsc_drugs": pd.DataFrame({"drug": list(targets), "target_name": list(targets.values())}),
+    }
+
+
+def _only_gdsc(people: pd.DataFrame) -> np.ndarray:
+    """Lines that neither CTRPv2 nor the radiation screen has; never relatives of others."""
+    single = ~people.patient_id.duplicated(keep=False)
+    wanted = round(_ONLY_GDSC_SHARE * len(people))
+    every = max(1, int(single.sum()) // max(1, wanted))
+    return np.asarray(single & (single.cumsum() % every == 0))
 
 
 def _radiation(rng: np.random.Generator, people: pd.DataFrame, y: np.ndarray) -> pd.DataFrame:
-    solid = (people.lineage != BLOOD).to_numpy()
+    measured = ((people.lineage != BLOOD) & ~_only_gdsc(people)).to_numpy()
     auc = np.clip(3.1 + 1.1 * y[:, 0], 0.05, 6.95)
+    alpha = np.clip(0.24 - 0.1 * y[:, 0] + 0.08 * rng.normal(size=len(people)), 0, 2)
     out = pd.DataFrame(
         {"cell_line": people.cell_line_name, "auc": auc, "sf2": np.clip(auc / 7 + 0.1, 0, 1.2)}
     )
-    return out[solid].reset_index(drop=True)
+    out = out.assign(alpha_per_gy=alpha, lq_qc=rng.random(len(people)) < 0.92)
+    return out[measured].reset_index(drop=True)
+
+
+def _extra_blocks(rng: np.random.Generator, people: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Pathway activities of all lines and metabolites of nine in ten; they say nothing of responses."""
+    pathways = [f"PATHWAY{i}" for i in range(_PATHWAYS)]
+    metabolites = [f"metabolite {i}" for i in range(_METABOLITES)]
+    some = np.sort(rng.permutation(len(people))[: int(0.9 * len(people))])
+    levels = 5.5 + 0.3 * _profiles(rng, people, _METABOLITES)[some]
+    return {
+        "progeny": _wide(_profiles(rng, people, _PATHWAYS), people.model_id, pathways, "model_id"),
+        "metabolomics": _wide(levels, people.model_id.iloc[some], metabolites, "model_id"),
+    }
 
 
 def simulate(panels: Panels, *, lines: int = 800, seed: int = 0) -> SimulatedStudy:
@@ -168,6 +258,7 @@ def simulate(panels: Panels, *, lines: int = 800, seed: int = 0) -> SimulatedStu
         Tables and truth.
     """
     rng = np.random.default_rng([seed, _MIXED_SEED])
+    more = np.random.default_rng([seed, _MIXED_SEED, 1])
     people = _people(rng, lines)
     genes = [f"GENE{i:04d}" for i in range(_WIDE_GENES)]
     for at, name in ((100, "TP53"), (101, "SLFN11"), (-1, "RAD51"), (-2, "ERCC1"), (-3, "BIRC5")):
@@ -195,8 +286,9 @@ def simulate(panels: Panels, *, lines: int = 800, seed: int = 0) -> SimulatedStu
     ids = people.model_id
     tables = {
         "depmap_models": people,
-        "radiation": _radiation(rng, people, y),
-        **_drug_tables(rng, people, y, panels),
+        "radiation": _radiation(more, people, y),
+        **_drug_tables(rng, more, people, y, panels),
+        **_extra_blocks(more, people),
         "rna_535": _wide(log2_tpm[:, :_NARROW_GENES], ids, genes[:_NARROW_GENES], "model_id"),
         "rna_19q2": _wide(log2_tpm[some], ids.iloc[some], genes, "model_id"),
         "mutation_any": pd.DataFrame(
