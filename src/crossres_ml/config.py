@@ -15,9 +15,9 @@ from crossres_ml.errors import ConfigError
 _T = TypeVar("_T", bound=BaseModel)
 TaskName = Literal["radiation", "chemotherapy", "cross"]
 BlockName = Literal[
-    "aneuploidy", "burden", "chromatin", "cn_event", "copy_number", "driver", "growth",
+    "aneuploidy", "burden", "chromatin", "cn_arm", "cn_event", "copy_number", "driver", "gene_set", "growth",
     "hotspot", "lineage", "metabolomics", "methylation", "mutation", "progeny", "rna", "rna_array", "rppa",
-    "signature", "slfn11", "subtype", "variant",
+    "signature", "slfn11", "subtype", "tf", "variant",
 ]  # fmt: skip
 Baseline = Literal[
     "prevalence", "lineage_mean", "subtype_mean", "mutation_burden", "rsi", "general_sensitivity"

@@ -14,12 +14,13 @@ from crossres_ml import tracking
 from crossres_ml.artifacts import FoldStore, timed, write_json, write_table
 from crossres_ml.audit.attribution import named_genes, rank_features
 from crossres_ml.cohort.cohort import Cohort
-from crossres_ml.cohort.labels import scored_lines, training_lines
+from crossres_ml.cohort.labels import scored_lines
 from crossres_ml.config import TASKS, TaskName, TrainConfig
-from crossres_ml.evaluation.heldout import evaluate, fit_view, task_matrix
+from crossres_ml.evaluation.folds import task_matrix
+from crossres_ml.evaluation.heldout import evaluate, fit_final
 from crossres_ml.evaluation.skill import Skill, assess
 from crossres_ml.models.bundle import save_bundle
-from crossres_ml.models.resistance import ResistanceModel
+from crossres_ml.models.fit import needs_profile
 from crossres_ml.report.cards import model_card
 from crossres_ml.report.figures import draw_figures
 from crossres_ml.report.html import write_report
@@ -83,7 +84,7 @@ def _compute(
 ) -> Summary:
     write_cohort(cohort, results)
     (results / "config.yaml").write_text(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))
-    splits = make_splits(cohort, config.splits, quantile=config.resistant_quantile, seed=config.seed)
+    splits = make_splits(cohort, config.splits, quantile=config.resistant_quantile)
     write_table(results / "splits.parquet", splits)
     write_table(results / "splits.csv", describe_splits(splits, cohort))
     with timed(times, "held_out", time.monotonic):
@@ -97,8 +98,7 @@ def _compute(
         named = _write_attributions(cohort, config, skill, contributions, results)
     data = describe_data(cohort, config)
     with timed(times, "final_models", time.monotonic):
-        for task in TASKS:
-            save_final_model(cohort, config, task, skill, data, results / "models" / task)
+        save_final_models(cohort, config, skill, data, results / "models")
     peak = (
         max(resource.getrusage(w).ru_maxrss for w in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)) / 1024
     )
@@ -171,10 +171,10 @@ def _write_attributions(
     return named
 
 
-def save_final_model(
-    cohort: Cohort, config: TrainConfig, task: TaskName, skill: Skill, data: DataSummary, folder: Path
+def save_final_models(
+    cohort: Cohort, config: TrainConfig, skill: Skill, data: DataSummary, folder: Path
 ) -> None:
-    """Fit the champion of a task on all its lines and keep it.
+    """Fit the champion of each task on all its lines and keep it.
 
     Parameters
     ----------
@@ -182,19 +182,17 @@ def save_final_model(
         The cohort.
     config : TrainConfig
         The configuration.
-    task : str
-        Task.
     skill : Skill
-        Names the champion.
+        Names the champions.
     data : DataSummary
-        Goes into the bundle.
+        Goes into the bundles.
     folder : Path
-        New folder.
+        Gets a folder a task.
     """
-    X = task_matrix(cohort, config)
-    train_lines = training_lines(cohort, task)
-    view, rule = fit_view(cohort, config, task, X, train_lines)
-    model = ResistanceModel(skill.champion[task], config.features, config.inner_folds, config.seed).fit(view)
-    card = model_card(task, summarise_task(skill, task), data)
-    facts = {**data.model_dump(mode="json"), "training_lines": len(train_lines)}
-    save_bundle(folder, model, rule, view.X, cohort.features, facts, card)
+    final = fit_final(cohort, config, skill.champion)
+    for task, model in final.models.items():
+        view = final.views[task]
+        facts = {**data.model_dump(mode="json"), "training_lines": len(view.X)}
+        card = model_card(task, summarise_task(skill, task), data)
+        profile = final.profile if needs_profile([model.name]) else None
+        save_bundle(folder / task, model, profile, final.rules[task], view.X, cohort.features, facts, card)

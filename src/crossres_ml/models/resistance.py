@@ -2,49 +2,28 @@
 
 from __future__ import annotations
 
-import itertools
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.special import expit
+from scipy.special import expit, logit
 from scipy.stats import rankdata
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedGroupKFold
 from threadpoolctl import threadpool_limits
 
-from crossres_ml.config import FeatureConfig
+from crossres_ml.config import FeatureConfig, Tuning
 from crossres_ml.errors import CohortError, ConfigError, LeakageError
-from crossres_ml.models.estimators import ESTIMATORS, Estimator
+from crossres_ml.models.estimators import Estimator, TrainingView
+from crossres_ml.models.profile import DrugProfile
+from crossres_ml.models.registry import ESTIMATORS
 
 # Platt scaling is fitted on a few hundred lines: a weak penalty keeps it finite when they separate.
 _PLATT_C = 100.0
-
-
-@dataclass(frozen=True)
-class TrainingView:
-    """What a model may see while it learns: training lines only.
-
-    Attributes
-    ----------
-    X : pandas.DataFrame
-        Training lines x features.
-    y : numpy.ndarray
-        Continuous response.
-    label : numpy.ndarray
-        1 = resistant, 0 = not.
-    groups : numpy.ndarray
-        Relatives share one.
-    scored : numpy.ndarray
-        True for lines of the kind on which the task is scored: tuning is judged, and the
-        probability calibrated, on these. The others (blood, for chemotherapy) are learned from.
-    """
-
-    X: pd.DataFrame
-    y: np.ndarray
-    label: np.ndarray
-    groups: np.ndarray
-    scored: np.ndarray
+_CONSTANT = 1e-12
 
 
 def spearman(a: np.ndarray, b: np.ndarray) -> float:
@@ -55,7 +34,153 @@ def spearman(a: np.ndarray, b: np.ndarray) -> float:
     return float(np.corrcoef(ra, rb)[0, 1])
 
 
-class ResistanceModel:
+@dataclass(frozen=True)
+class Calibration:
+    """Score -> probability of the class (Platt) and expected response (straight line).
+
+    Attributes
+    ----------
+    slope, intercept : float
+        Of the log odds.
+    response_slope, response_intercept : float
+        Of the response, in its unit.
+    """
+
+    slope: float
+    intercept: float
+    response_slope: float
+    response_intercept: float
+
+    @classmethod
+    def fit(cls, score: np.ndarray, view: TrainingView) -> Calibration:
+        """Learn from scores of training lines by fits that did not see them.
+
+        Parameters
+        ----------
+        score : numpy.ndarray
+            Shape (training lines,).
+        view : TrainingView
+            The training lines; those on which the task is scored are used.
+
+        Returns
+        -------
+        Calibration
+            The two lines.
+        """
+        s, y, label = score[view.scored], view.y[view.scored], view.label[view.scored]
+        unit = float(np.std(s))
+        if unit < _CONSTANT:  # a constant score says the prevalence and the mean
+            return cls(0.0, float(logit(label.mean())), 0.0, float(y.mean()))
+        # the penalty must not depend on the unit of the score
+        platt = LogisticRegression(C=_PLATT_C).fit((s / unit)[:, None], label)
+        straight = float(np.cov(s, y, bias=True)[0, 1] / unit**2)
+        shift = float(y.mean() - straight * s.mean())
+        return cls(float(platt.coef_[0, 0]) / unit, float(platt.intercept_[0]), straight, shift)
+
+    def apply(self, score: np.ndarray) -> dict[str, np.ndarray]:
+        """Score -> ``probability`` and ``expected``."""
+        return {
+            "probability": expit(self.slope * score + self.intercept),
+            "expected": self.response_slope * score + self.response_intercept,
+        }
+
+
+class FittedModel(ABC):
+    """What evaluation, bundles and combinations need of a model that has learned.
+
+    Attributes
+    ----------
+    name : str
+        Name in results.
+    cross_scores : numpy.ndarray
+        Score of each training line by a fit without it.
+    index : pandas.Index
+        Training lines.
+    inner_spearman : float
+        Skill of ``cross_scores`` on the training lines on which the task is scored.
+    calibration : Calibration
+        Learned from ``cross_scores``.
+    """
+
+    name: str
+    cross_scores: np.ndarray
+    index: pd.Index
+    inner_spearman: float
+    calibration: Calibration
+
+    @abstractmethod
+    def score(self, X: pd.DataFrame) -> np.ndarray:
+        """Score lines."""
+
+    @abstractmethod
+    def explain(self, X: pd.DataFrame) -> pd.DataFrame:
+        """Share score minus expected score among measured features."""
+
+    @abstractmethod
+    def parameters(self) -> dict[str, Any]:
+        """Parameters read back from the fitted object."""
+
+    def spread(self, X: pd.DataFrame) -> np.ndarray:
+        """Predictive standard deviation of the response; NaN where the model has none."""
+        return np.full(len(X), np.nan)
+
+    def conclude(self, name: str, cross_scores: np.ndarray, view: TrainingView) -> None:
+        """Keep what was learned: skill and calibration of the cross-fitted scores.
+
+        Parameters
+        ----------
+        name : str
+            Name in results.
+        cross_scores : numpy.ndarray
+            Score of each training line by a fit without it.
+        view : TrainingView
+            Training lines.
+        """
+        self.name, self.cross_scores, self.index = name, cross_scores, view.X.index
+        self.inner_spearman = spearman(cross_scores[view.scored], view.y[view.scored])
+        self.calibration = Calibration.fit(cross_scores, view)
+
+    def predict(self, X: pd.DataFrame) -> pd.DataFrame:
+        """Score, calibrated probability, expected response and its spread.
+
+        Parameters
+        ----------
+        X : pandas.DataFrame
+            Lines x features.
+
+        Returns
+        -------
+        pandas.DataFrame
+            ``score``, ``probability``, ``expected``, ``spread``.
+        """
+        score = self.score(X)
+        parts = {"score": score, **self.calibration.apply(score), "spread": self.spread(X)}
+        return pd.DataFrame(parts, index=X.index)
+
+    def predict_held_out(self, X: pd.DataFrame) -> pd.DataFrame:
+        """As `predict`, for lines that must not have been trained on.
+
+        Parameters
+        ----------
+        X : pandas.DataFrame
+            Held-out lines x features.
+
+        Returns
+        -------
+        pandas.DataFrame
+            As `predict`.
+
+        Raises
+        ------
+        LeakageError
+            If a line was in the training lines.
+        """
+        if seen := sorted(set(self.index) & set(X.index)):
+            raise LeakageError(f"{len(seen)} held-out lines were trained on, such as {seen[:3]}")
+        return self.predict(X)
+
+
+class ResistanceModel(FittedModel):
     """An estimator with its settings chosen, and its score calibrated, inside the training lines.
 
     Parameters
@@ -68,19 +193,27 @@ class ResistanceModel:
         Folds inside the training lines.
     seed : int
         Seed of estimator and inner folds.
-
-    Attributes
-    ----------
-    inner_spearman_ : float
-        Skill of the chosen setting on the inner held-out lines.
-    trained_on_ : frozenset of str
-        Lines seen in `fit`; scoring or explaining them as held out raises.
+    tuning : {'quick', 'full'}
+        How many settings of the grid are tried.
+    profile : DrugProfile, optional
+        Predicts the drug profile that the estimator reads.
     """
 
-    def __init__(self, name: str, features: FeatureConfig, inner_folds: int, seed: int) -> None:
+    def __init__(
+        self,
+        name: str,
+        features: FeatureConfig,
+        inner_folds: int,
+        seed: int,
+        tuning: Tuning = "full",
+        profile: DrugProfile | None = None,
+    ) -> None:
         if name not in ESTIMATORS:
             raise ConfigError(f"no model {name!r}", where="models", do=f"known: {', '.join(ESTIMATORS)}")
         self.kind, self.features, self.inner_folds, self.seed = ESTIMATORS[name], features, inner_folds, seed
+        self.settings = self.kind.grid[: self.kind.quick] if tuning == "quick" else self.kind.grid
+        self.profile = profile if self.kind.uses_profile else None
+        self._explained: tuple[pd.DataFrame, pd.DataFrame] | None = None
 
     def fit(self, view: TrainingView) -> ResistanceModel:
         """Tune, calibrate, and fit on all training lines.
@@ -105,20 +238,16 @@ class ResistanceModel:
             return self._fit(view)
 
     def _fit(self, view: TrainingView) -> ResistanceModel:
-        folder = StratifiedGroupKFold(self.inner_folds, shuffle=True, random_state=self.seed)
-        folds = list(folder.split(view.X, view.label, view.groups))
-        held_out = {i: np.empty(len(view.y)) for i in range(len(self.kind.grid))}
-        for (train, test), i in itertools.product(folds, held_out):
-            inner = self._new(i).fit(view.X.iloc[train], view.y[train], view.label[train])
-            held_out[i][test] = inner.score(view.X.iloc[test])
-        on = view.scored
-        skill = [spearman(s[on], view.y[on]) for s in held_out.values()]
-        best = int(np.argmax(skill))
-        self.inner_spearman_ = skill[best]
-        self.estimator_ = self._new(best).fit(view.X, view.y, view.label)
-        platt = LogisticRegression(C=_PLATT_C).fit(held_out[best][on, None], view.label[on])
-        self.slope_, self.intercept_ = float(platt.coef_[0, 0]), float(platt.intercept_[0])
-        self.trained_on_ = frozenset(view.X.index)
+        folds = inner_folds(view, self.inner_folds, self.seed)
+        tried = []
+        for settings in self.settings:
+            estimator = self.kind(self.features, self.seed, **settings)
+            scores, fitted = estimator.cross_fit(view, folds)
+            tried.append((estimator, scores, fitted))
+        skill = [spearman(s[view.scored], view.y[view.scored]) for _, s, _ in tried]
+        estimator, scores, fitted = tried[int(np.argmax(skill))]
+        self.estimator_: Estimator = estimator if fitted else estimator.fit(view)
+        self.conclude(self.kind.name, scores, view)
         return self
 
     def _check(self, view: TrainingView) -> None:
@@ -132,44 +261,44 @@ class ResistanceModel:
                 do="use more lines, or another resistant_quantile",
             )
 
-    def _new(self, setting: int) -> Estimator:
-        return self.kind(self.features, self.seed, **self.kind.grid[setting])
+    def score(self, X: pd.DataFrame) -> np.ndarray:
+        """Score of the estimator."""
+        return self.estimator_.score(X)
 
-    def predict(self, X: pd.DataFrame) -> pd.DataFrame:
-        """Score and probability of resistance.
+    def spread(self, X: pd.DataFrame) -> np.ndarray:
+        """Predictive standard deviation of the estimator."""
+        return self.estimator_.spread(X)
 
-        Parameters
-        ----------
-        X : pandas.DataFrame
-            Lines x features.
+    def explain(self, X: pd.DataFrame) -> pd.DataFrame:
+        """SHAP values; what goes through the predicted drug profile is handed on to its features."""
+        if self._explained is None or self._explained[0] is not X:  # a stack asks for the same again
+            shares = self.estimator_.explain(X)
+            if self.profile is not None:
+                shares = self.profile.hand_on(shares, X, self.estimator_.centre())
+            self._explained = (X, shares)
+        return self._explained[1]
 
-        Returns
-        -------
-        pandas.DataFrame
-            ``score`` (continuous) and ``probability``.
-        """
-        score = self.estimator_.score(X)
-        probability = expit(self.slope_ * score + self.intercept_)
-        return pd.DataFrame({"score": score, "probability": probability}, index=X.index)
+    def parameters(self) -> dict[str, Any]:
+        """Parameters of the estimator."""
+        return self.estimator_.parameters()
 
-    def predict_held_out(self, X: pd.DataFrame) -> pd.DataFrame:
-        """As `predict`, for lines that must not have been trained on.
 
-        Parameters
-        ----------
-        X : pandas.DataFrame
-            Held-out lines x features.
+def inner_folds(view: TrainingView, folds: int, seed: int) -> Sequence[np.ndarray]:
+    """Split the training lines; relatives stay together.
 
-        Returns
-        -------
-        pandas.DataFrame
-            ``score`` and ``probability``.
+    Parameters
+    ----------
+    view : TrainingView
+        Training lines.
+    folds : int
+        How many.
+    seed : int
+        Same seed, same folds: models of one view can be stacked.
 
-        Raises
-        ------
-        LeakageError
-            If a line was in the training lines.
-        """
-        if seen := sorted(self.trained_on_ & set(X.index)):
-            raise LeakageError(f"{len(seen)} held-out lines were trained on, such as {seen[:3]}")
-        return self.predict(X)
+    Returns
+    -------
+    sequence of numpy.ndarray
+        Row numbers held out.
+    """
+    folder = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
+    return [test for _, test in folder.split(view.X, view.label, view.groups)]

@@ -22,7 +22,7 @@ from statsmodels.stats.proportion import proportion_confint
 
 from crossres_ml.artifacts import atomic
 from crossres_ml.config import TASKS, TaskName
-from crossres_ml.models.estimators import ESTIMATORS
+from crossres_ml.models.registry import ESTIMATORS
 from crossres_ml.report.summary import Summary
 
 # Colours that stay apart for colour-blind readers: Okabe and Ito 2008 (jfly.uni-koeln.de/color).

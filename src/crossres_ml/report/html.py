@@ -18,7 +18,7 @@ from crossres_ml.artifacts import atomic
 from crossres_ml.cohort.cohort import RESPONSES
 from crossres_ml.config import TASKS, TaskName, TrainConfig
 from crossres_ml.evaluation.skill import better
-from crossres_ml.models.estimators import ESTIMATORS
+from crossres_ml.models.registry import ESTIMATORS
 from crossres_ml.report.cards import LIMITS
 from crossres_ml.report.figures import TASK_TITLES, TOP
 from crossres_ml.report.summary import Interval, SplitMode, Summary, TaskSummary

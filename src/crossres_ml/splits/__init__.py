@@ -10,7 +10,12 @@ from crossres_ml.cohort.labels import LabelRule, scored_lines
 from crossres_ml.config import SplitConfig
 from crossres_ml.errors import LeakageError, preview
 
-MODES = ("cell_line_out", "lineage_out")
+MODES = ("cell_line_out", "lineage_out", "study_out")
+STUDIES = {
+    "ctrp_to_gdsc": ("chemotherapy", "chemotherapy_gdsc", ("ctrp:",)),
+    "gdsc_to_ctrp": ("chemotherapy_gdsc", "chemotherapy", ("gdsc1:", "gdsc2:")),
+}
+"""Study out: fold -> response learned from, response judged by, drug measurements learned from."""
 TEST, TRAIN, EXCLUDED = "test", "train", "excluded"
 
 
@@ -35,7 +40,7 @@ def _rows(mode: str, repeat: int, fold: str, roles: pd.Series) -> pd.DataFrame:
     )
 
 
-def cell_line_out(cohort: Cohort, config: SplitConfig, *, quantile: float, seed: int) -> pd.DataFrame:
+def cell_line_out(cohort: Cohort, config: SplitConfig, *, quantile: float) -> pd.DataFrame:
     """Repeated stratified k-fold over lines; relatives stay together.
 
     Parameters
@@ -43,11 +48,9 @@ def cell_line_out(cohort: Cohort, config: SplitConfig, *, quantile: float, seed:
     cohort : Cohort
         The cohort.
     config : SplitConfig
-        Folds and repeats.
+        Folds, repeats, seed.
     quantile : float
         Where the classes are cut, for balancing.
-    seed : int
-        Repeat r uses ``seed + r``.
 
     Returns
     -------
@@ -57,7 +60,7 @@ def cell_line_out(cohort: Cohort, config: SplitConfig, *, quantile: float, seed:
     strata = _pool_rare(_strata(cohort, quantile), config.folds)
     out = []
     for repeat in range(config.repeats):
-        folder = StratifiedGroupKFold(config.folds, shuffle=True, random_state=seed + repeat)
+        folder = StratifiedGroupKFold(config.folds, shuffle=True, random_state=config.seed + repeat)
         for fold, (_, test) in enumerate(folder.split(strata, strata, cohort.lines.group)):
             roles = pd.Series(TRAIN, cohort.lines.index)
             roles.iloc[test] = TEST
@@ -91,6 +94,32 @@ def lineage_out(cohort: Cohort, config: SplitConfig) -> pd.DataFrame:
     if not out:
         return _rows("lineage_out", 0, "", pd.Series(dtype=str))
     return pd.concat(out, ignore_index=True)
+
+
+def study_out(cohort: Cohort) -> pd.DataFrame:
+    """Learn chemotherapy from one screen, be judged by the other, on lines that the first lacks.
+
+    Parameters
+    ----------
+    cohort : Cohort
+        The cohort.
+
+    Returns
+    -------
+    pandas.DataFrame
+        As `cell_line_out`, a fold a direction; relatives of held-out lines are ``excluded``.
+    """
+    out = []
+    known, group = cohort.responses.notna(), cohort.lines.group
+    for fold, (learn, judge, _) in STUDIES.items():
+        test = known[judge] & ~known[learn]
+        if not test.any() or not known[learn].any():
+            continue
+        roles = pd.Series(TRAIN, cohort.lines.index)
+        roles[group.isin(group[test])] = EXCLUDED
+        roles[test] = TEST
+        out.append(_rows("study_out", 0, fold, roles))
+    return pd.concat(out, ignore_index=True) if out else _rows("study_out", 0, "", pd.Series(dtype=str))
 
 
 def check_splits(splits: pd.DataFrame, cohort: Cohort) -> None:
@@ -134,7 +163,7 @@ def check_splits(splits: pd.DataFrame, cohort: Cohort) -> None:
         raise LeakageError(preview(problems), where="split table", do="do not use these splits")
 
 
-def make_splits(cohort: Cohort, config: SplitConfig, *, quantile: float, seed: int) -> pd.DataFrame:
+def make_splits(cohort: Cohort, config: SplitConfig, *, quantile: float) -> pd.DataFrame:
     """Make and check the splits of all modes.
 
     Parameters
@@ -142,18 +171,16 @@ def make_splits(cohort: Cohort, config: SplitConfig, *, quantile: float, seed: i
     cohort : Cohort
         The cohort.
     config : SplitConfig
-        Folds, repeats, lineage size.
+        Folds, repeats, seed, lineage size.
     quantile : float
         Where the classes are cut.
-    seed : int
-        Seed of the first repeat.
 
     Returns
     -------
     pandas.DataFrame
         The checked table.
     """
-    parts = [cell_line_out(cohort, config, quantile=quantile, seed=seed), lineage_out(cohort, config)]
+    parts = [cell_line_out(cohort, config, quantile=quantile), lineage_out(cohort, config), study_out(cohort)]
     splits = pd.concat(parts, ignore_index=True)
     check_splits(splits, cohort)
     return splits

@@ -1,0 +1,136 @@
+"""Models made of models: a stack of one task, and "both" from the models of its two parts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from scipy.optimize import nnls
+
+from crossres_ml.models.estimators import TrainingView
+from crossres_ml.models.profile import add_shares
+from crossres_ml.models.resistance import FittedModel
+
+Rule = Literal["sum", "mean_rank", "product"]
+_GRID = np.linspace(0, 1, 201)
+
+
+class Combination(FittedModel):
+    """One score from several fitted models.
+
+    Parameters
+    ----------
+    rule : {'sum', 'mean_rank', 'product'}
+        Weighted sum of standardised scores; mean of percentile ranks among the training lines;
+        product of the calibrated probabilities.
+    members : sequence of FittedModel
+        Fitted models.
+
+    Attributes
+    ----------
+    centres, scales : numpy.ndarray
+        Mean and spread of each member's cross-fitted scores.
+    weights : numpy.ndarray
+        Weight of each standardised member.
+    grids : numpy.ndarray
+        201 quantiles of each member's cross-fitted scores.
+    """
+
+    def __init__(self, rule: Rule, members: Sequence[FittedModel]) -> None:
+        self.rule, self.members = rule, tuple(members)
+        self.weights = np.full(len(self.members), 1 / len(self.members))
+
+    def _describe(self, lines: pd.Index) -> np.ndarray:
+        """Learn each member's scale from its cross-fitted scores; give those of ``lines``."""
+        inner = np.column_stack(
+            [pd.Series(m.cross_scores, m.index).reindex(lines).to_numpy() for m in self.members]
+        )
+        self.centres, self.scales = inner.mean(axis=0), np.maximum(inner.std(axis=0), 1e-12)
+        self.grids = np.quantile(inner, _GRID, axis=0).T
+        return inner
+
+    def fit_stack(self, view: TrainingView, folds: Sequence[np.ndarray], name: str) -> Combination:
+        """Learn non-negative weights from cross-fitted scores.
+
+        Parameters
+        ----------
+        view : TrainingView
+            Training lines of the members.
+        folds : sequence of numpy.ndarray
+            The members' inner folds: each fold's stacked score uses weights learned on the others.
+        name : str
+            Name in results.
+
+        Returns
+        -------
+        Combination
+            Itself.
+        """
+        self._describe(view.X.index[view.scored])
+        inner = np.column_stack([m.cross_scores for m in self.members])
+        z = (inner - self.centres) / self.scales
+        y = (view.y - view.y[view.scored].mean()) / view.y[view.scored].std()
+        cross = np.empty(len(y))
+        everyone = np.arange(len(y))
+        for rows in folds:
+            rest = np.setdiff1d(everyone, rows)
+            cross[rows] = z[rows] @ _weights(z[rest], y[rest], view.scored[rest])
+        self.weights = _weights(z, y, view.scored)
+        self.conclude(name, cross, view)
+        return self
+
+    def fit_both(self, view: TrainingView, name: str) -> Combination:
+        """Make one score for "both" from the models of its two parts; nothing but the scale is learned.
+
+        Parameters
+        ----------
+        view : TrainingView
+            Training lines of the joint task; the members have seen them, and more.
+        name : str
+            Name in results.
+
+        Returns
+        -------
+        Combination
+            Itself.
+        """
+        inner = self._describe(view.X.index)
+        probability = [
+            m.calibration.apply(s)["probability"] for m, s in zip(self.members, inner.T, strict=True)
+        ]
+        self.conclude(name, self._combined(inner, np.column_stack(probability)), view)
+        return self
+
+    def _combined(self, scores: np.ndarray, probability: np.ndarray) -> np.ndarray:
+        if self.rule == "sum":
+            return np.asarray((scores - self.centres) / self.scales @ self.weights)
+        if self.rule == "product":
+            return np.asarray(probability.prod(axis=1))
+        ranks = [np.interp(s, g, _GRID) for s, g in zip(scores.T, self.grids, strict=True)]
+        return np.asarray(np.mean(ranks, axis=0))
+
+    def score(self, X: pd.DataFrame) -> np.ndarray:
+        """Combine the members' scores."""
+        parts = [m.predict(X) for m in self.members]
+        scores = np.column_stack([p.score for p in parts])
+        return self._combined(scores, np.column_stack([p.probability for p in parts]))
+
+    def explain(self, X: pd.DataFrame) -> pd.DataFrame:
+        """Weighted shares of the members, each in units of the spread of its scores."""
+        live = [(m, w / s) for m, w, s in zip(self.members, self.weights, self.scales, strict=True) if w > 0]
+        return add_shares([m.explain(X) * factor for m, factor in live])
+
+    def parameters(self) -> dict[str, Any]:
+        """Weight of each member."""
+        names = [f"weight_{m.name}" for m in self.members]
+        if len(set(names)) < len(names):
+            return {"rule": self.rule}
+        return dict(zip(names, (float(f"{w:.4g}") for w in self.weights), strict=True))
+
+
+def _weights(z: np.ndarray, y: np.ndarray, scored: np.ndarray) -> np.ndarray:
+    """Non-negative least squares; where nothing helps, equal weights."""
+    found, _ = nnls(z[scored], y[scored])
+    return np.asarray(found) if found.sum() > 0 else np.full(z.shape[1], 1 / z.shape[1])

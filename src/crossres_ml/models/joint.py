@@ -1,0 +1,183 @@
+"""One Gaussian process for radiation and chemotherapy together: each line informs both."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.linalg import cho_factor, cho_solve
+from scipy.optimize import minimize_scalar
+from threadpoolctl import threadpool_limits
+
+from crossres_ml.models.estimators import TrainingView
+from crossres_ml.models.gp import MOLECULAR, PROFILE, GaussianProcessScore
+from crossres_ml.models.kernels import BlockKernels
+from crossres_ml.models.machine import KernelMachine
+from crossres_ml.models.profile import PREFIXES, DrugProfile
+from crossres_ml.models.resistance import FittedModel, ResistanceModel, inner_folds
+
+_GRID = np.linspace(0, 1, 201)
+_MOST = 0.98
+
+
+class JointModel(FittedModel):
+    """Two coupled Gaussian processes (intrinsic coregionalisation), ranked by the mean percentile.
+
+    The covariance of response s of line i with response t of line j is
+    r_st sum_b sqrt(w_sb w_tb) k_b(i, j), with r = 1 for s = t (Bonilla et al. 2008, NIPS 20). Kernel
+    weights and noise are those of the two separate models; the coupling r is learned here.
+
+    Attributes
+    ----------
+    coupling : float
+        Correlation of what the two responses have in common.
+    machine : KernelMachine
+        Predicts both responses.
+    """
+
+    def fit(
+        self, parts: Sequence[ResistanceModel], views: Sequence[TrainingView], both: TrainingView,
+        folds: int, seed: int, profile: DrugProfile | None,
+    ) -> JointModel:  # fmt: skip
+        """Couple two fitted Gaussian processes.
+
+        Parameters
+        ----------
+        parts : sequence of ResistanceModel
+            Fitted Gaussian processes of radiation and chemotherapy.
+        views : sequence of TrainingView
+            Their training lines.
+        both : TrainingView
+            Training lines of the joint task.
+        folds, seed : int
+            Inner folds of the cross-fitted scores.
+        profile : DrugProfile or None
+            As the parts use it.
+
+        Returns
+        -------
+        JointModel
+            Itself.
+        """
+        with threadpool_limits(1):
+            return self._fit(parts, views, both, folds, seed, profile)
+
+    def _fit(
+        self, parts: Sequence[ResistanceModel], views: Sequence[TrainingView], both: TrainingView,
+        folds: int, seed: int, profile: DrugProfile | None,
+    ) -> JointModel:  # fmt: skip
+        self.profile = profile
+        X = pd.concat([v.X for v in views]).sort_index()
+        X = X[~X.index.duplicated()]
+        kernels = BlockKernels((*MOLECULAR, *PROFILE)).fit(X)
+        inputs = kernels.transform(X)
+        bases = kernels.kernels(inputs)
+        weights, noise = self._weights(parts, kernels.names)
+        rows = [X.index.get_indexer(v.X.index) for v in views]
+        self.means = np.array([v.y.mean() for v in views])
+        self.scales = np.array([v.y.std() for v in views])
+        y = np.concatenate([(v.y - m) / s for v, m, s in zip(views, self.means, self.scales, strict=True)])
+        own, shared = _blocks(bases, weights, noise, rows)
+        self.coupling = _learn_coupling(own, shared, y)
+        factor = cho_factor(own + self.coupling * shared, lower=True)
+        alpha = cho_solve(factor, y)
+        self.machine = KernelMachine(
+            kernels, inputs, self._coefficients(alpha, weights, rows, len(X)), self.means
+        )
+        self._centre = X[[c for c in kernels.columns if c.startswith(PREFIXES)]].mean()
+        inverse = cho_solve(factor, np.eye(len(y)))
+        inner = self._cross(inverse, alpha, y, rows, X.index, both, inner_folds(both, folds, seed))
+        self.grids = np.quantile(inner, _GRID, axis=0).T
+        self.conclude("joint_gp", self._ranks(inner), both)
+        self.index = X.index
+        return self
+
+    @staticmethod
+    def _weights(parts: Sequence[ResistanceModel], names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        found, noise = [], []
+        for part in parts:
+            estimator = part.estimator_
+            if not isinstance(estimator, GaussianProcessScore):
+                raise TypeError(f"{part.name} is no Gaussian process")
+            own = dict(zip(estimator.machine_.kernels.names, estimator.gp_.kernel_.weights, strict=True))
+            found.append([own.get(n, 0.0) for n in names])
+            noise.append(estimator.gp_.kernel_.noise)
+        return np.array(found), np.array(noise)
+
+    def _coefficients(
+        self, alpha: np.ndarray, weights: np.ndarray, rows: Sequence[np.ndarray], lines: int
+    ) -> np.ndarray:
+        out = np.zeros((weights.shape[1], lines, 2))
+        start = 0
+        for t, at in enumerate(rows):
+            part = alpha[start : start + len(at)]
+            for s in range(2):
+                r = 1.0 if s == t else self.coupling
+                mixed = r * np.sqrt(weights[s] * weights[t]) * self.scales[s]
+                out[:, at, s] += mixed[:, None] * part
+            start += len(at)
+        return out
+
+    def _cross(
+        self, inverse: np.ndarray, alpha: np.ndarray, y: np.ndarray, rows: Sequence[np.ndarray],
+        lines: pd.Index, both: TrainingView, folds: Sequence[np.ndarray],
+    ) -> np.ndarray:  # fmt: skip
+        """Both responses of each line of the joint task, predicted without either of them."""
+        at = lines.get_indexer(both.X.index)
+        place = []
+        start = 0
+        for r in rows:
+            position = np.full(len(lines), -1)
+            position[r] = start + np.arange(len(r))
+            place.append(position)
+            start += len(r)
+        out = np.empty((len(at), 2))
+        for fold in folds:
+            first, second = place[0][at[fold]], place[1][at[fold]]
+            held = np.concatenate([first, second])
+            value = y[held] - np.linalg.solve(inverse[np.ix_(held, held)], alpha[held])
+            out[fold] = value.reshape(2, -1).T
+        return np.asarray(out * self.scales + self.means)
+
+    def _ranks(self, values: np.ndarray) -> np.ndarray:
+        ranks = [np.interp(v, g, _GRID) for v, g in zip(values.T, self.grids, strict=True)]
+        return np.asarray(np.mean(ranks, axis=0))
+
+    def score(self, X: pd.DataFrame) -> np.ndarray:
+        """Mean percentile rank of the two predicted responses."""
+        return self._ranks(self.machine.predict(X))
+
+    def explain(self, X: pd.DataFrame) -> pd.DataFrame:
+        """Integrated gradients of the two predictions, each in units of its spread."""
+        shares = self.machine.attribute(X, np.tile(0.5 / self.scales, (len(X), 1)))
+        return shares if self.profile is None else self.profile.hand_on(shares, X, self._centre)
+
+    def parameters(self) -> dict[str, Any]:
+        """Give the coupling."""
+        return {"coupling": round(self.coupling, 4), "n_features": len(self.machine.columns)}
+
+
+def _blocks(
+    bases: np.ndarray, weights: np.ndarray, noise: np.ndarray, rows: Sequence[np.ndarray]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Covariance within the responses, and between them at full coupling."""
+    sizes = [len(r) for r in rows]
+    n, first = sum(sizes), sizes[0]
+    own, shared = np.zeros((n, n)), np.zeros((n, n))
+    for s, (at, part) in enumerate(zip(rows, (slice(0, first), slice(first, n)), strict=True)):
+        own[part, part] = np.tensordot(weights[s], bases[:, at[:, None], at], axes=1)
+        own[part, part] += noise[s] * np.eye(sizes[s])
+    between = np.tensordot(np.sqrt(weights[0] * weights[1]), bases[:, rows[0][:, None], rows[1]], axes=1)
+    shared[:first, first:], shared[first:, :first] = between, between.T
+    return own, shared
+
+
+def _learn_coupling(own: np.ndarray, shared: np.ndarray, y: np.ndarray) -> float:
+    def negative(r: float) -> float:
+        factor = cho_factor(own + r * shared, lower=True)
+        return float(y @ cho_solve(factor, y) / 2 + np.log(np.diag(factor[0])).sum())
+
+    found = minimize_scalar(negative, bounds=(-_MOST, _MOST), method="bounded", options={"xatol": 0.02})
+    return float(found.x)

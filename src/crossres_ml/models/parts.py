@@ -1,0 +1,299 @@
+"""Fitted models as descriptions and files, and back: text, JSON, npz and skops, nothing pickled."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import lightgbm as lgb
+import numpy as np
+import pandas as pd
+from scipy.linalg import cho_solve
+from sklearn.pipeline import Pipeline
+
+from crossres_ml.errors import BundleError
+from crossres_ml.models.combine import Combination
+from crossres_ml.models.gp import GaussianProcessScore
+from crossres_ml.models.joint import JointModel
+from crossres_ml.models.linear import LinearPipeline
+from crossres_ml.models.machine import KernelMachine
+from crossres_ml.models.profile import DrugProfile
+from crossres_ml.models.resistance import Calibration, FittedModel, ResistanceModel
+from crossres_ml.models.trees import ExtraTreesScore, LightGBMScore
+
+# What a skops file may contain beyond its own defaults; constant, never taken from the file.
+_TRUSTED = ("numpy.dtype",)
+_EPOCH = (1980, 1, 1, 0, 0, 0)
+
+
+class LoadedModel(FittedModel):
+    """A single model read from its files.
+
+    Parameters
+    ----------
+    name : str
+        Name of the estimator.
+    score : callable
+        Table -> scores.
+    spread : callable, optional
+        Table -> predictive standard deviations.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        score: Callable[[pd.DataFrame], np.ndarray],
+        spread: Callable[[pd.DataFrame], np.ndarray] | None = None,
+    ) -> None:
+        self.name, self._score, self._spread = name, score, spread
+
+    def score(self, X: pd.DataFrame) -> np.ndarray:
+        """Score lines."""
+        return self._score(X)
+
+    def spread(self, X: pd.DataFrame) -> np.ndarray:
+        """Predictive standard deviation; NaN where the model has none."""
+        return super().spread(X) if self._spread is None else self._spread(X)
+
+    def explain(self, X: pd.DataFrame) -> pd.DataFrame:
+        """Not kept in the files."""
+        raise BundleError(f"the saved {self.name} model does not explain", do="explain it before saving")
+
+    def parameters(self) -> dict[str, Any]:
+        """Not kept here: they are in the recipe."""
+        return {}
+
+
+def save_model(model: FittedModel, folder: Path, name: str = "model") -> dict[str, Any]:
+    """Write the parts of a model.
+
+    Parameters
+    ----------
+    model : FittedModel
+        Fitted.
+    folder : Path
+        Existing folder.
+    name : str
+        Stem of the files.
+
+    Returns
+    -------
+    dict
+        JSON-ready description that `load_model` understands.
+
+    Raises
+    ------
+    BundleError
+        If the kind of model cannot be kept.
+    """
+    told: dict[str, Any] = {"model": model.name, "calibration": vars(model.calibration)}
+    if isinstance(model, ResistanceModel):
+        return told | _save_single(model, folder, name)
+    if isinstance(model, JointModel):
+        description, arrays = model.machine.state()
+        _save_arrays(folder / f"{name}.npz", {**arrays, "grids": model.grids})
+        return told | {"kind": "joint", "file": f"{name}.npz", **description}
+    if isinstance(model, Combination):
+        keep = [i for i, w in enumerate(model.weights) if w > 0]
+        members = [save_model(model.members[i], folder, f"{name}-{i}") for i in keep]
+        numbers = {n: getattr(model, n)[keep].tolist() for n in ("weights", "centres", "scales", "grids")}
+        return told | {"kind": "combination", "rule": model.rule, "members": members, **numbers}
+    raise BundleError(f"a model of kind {type(model).__name__} cannot be kept")
+
+
+def _save_single(model: ResistanceModel, folder: Path, name: str) -> dict[str, Any]:
+    estimator = model.estimator_
+    columns = {"columns": estimator.columns}
+    if isinstance(estimator, LightGBMScore):
+        (folder / f"{name}.txt").write_text(estimator.booster_.model_to_string(), encoding="utf-8")
+        return {"kind": "trees", "file": f"{name}.txt", **columns}
+    if isinstance(estimator, LinearPipeline | ExtraTreesScore):
+        import skops.io  # takes seconds to import
+
+        (folder / f"{name}.skops").write_bytes(_canonical(skops.io.dumps(estimator.pipeline_)))
+        kind = "linear" if isinstance(estimator, LinearPipeline) else "forest"
+        return {"kind": kind, "file": f"{name}.skops", **columns}
+    if isinstance(estimator, GaussianProcessScore):
+        description, arrays = estimator.machine_.state()
+        kernel = estimator.gp_.kernel_
+        arrays["precision"] = cho_solve((estimator.gp_.L_, True), np.eye(len(estimator.gp_.L_)))
+        arrays["weights"] = kernel.weights
+        numbers = {"noise": float(kernel.noise), "scale": estimator.scale_}
+        _save_arrays(folder / f"{name}.npz", arrays)
+        return {"kind": "gp", "file": f"{name}.npz", **columns, **numbers, **description}
+    raise BundleError(f"a model of kind {estimator.name!r} cannot be kept", do="save another model")
+
+
+def load_model(told: dict[str, Any], folder: Path) -> FittedModel:
+    """Rebuild a model.
+
+    Parameters
+    ----------
+    told : dict
+        As `save_model` gave it.
+    folder : Path
+        Where its files are.
+
+    Returns
+    -------
+    FittedModel
+        Scores the same bits.
+    """
+    kind = told["kind"]
+    model: FittedModel
+    if kind == "combination":
+        combined = Combination(told["rule"], [load_model(m, folder) for m in told["members"]])
+        for name in ("weights", "centres", "scales", "grids"):
+            setattr(combined, name, np.asarray(told[name]))
+        model = combined
+    elif kind == "joint":
+        arrays = _load_arrays(folder / told["file"])
+        joint = JointModel()
+        joint.machine, joint.grids = KernelMachine.from_state(told, arrays), arrays["grids"]
+        model = joint
+    elif kind == "gp":
+        model = _load_gp(told, folder)
+    elif kind == "trees":
+        booster = lgb.Booster(model_str=(folder / told["file"]).read_text(encoding="utf-8"))
+        model = LoadedModel(
+            told["model"],
+            lambda X: np.asarray(booster.predict(_values(X, told), raw_score=True, num_threads=1)),
+        )
+    elif kind in ("linear", "forest"):
+        model = _load_pipeline(told, folder)
+    else:
+        raise BundleError(f"unknown kind of model {kind!r}", where=str(folder), do="train again")
+    model.name, model.calibration = told["model"], Calibration(**told["calibration"])
+    return model
+
+
+def _values(X: pd.DataFrame, told: dict[str, Any]) -> np.ndarray:
+    values: np.ndarray = X[told["columns"]].to_numpy(dtype=np.float32)
+    return values
+
+
+def _load_pipeline(told: dict[str, Any], folder: Path) -> FittedModel:
+    import skops.io  # takes seconds to import
+
+    pipeline: Pipeline = skops.io.loads((folder / told["file"]).read_bytes(), trusted=list(_TRUSTED))
+    if told["kind"] == "forest":
+        return LoadedModel(told["model"], lambda X: np.asarray(pipeline.predict(_values(X, told))))
+    coefficients = np.ravel(pipeline[-1].coef_)
+    intercept = float(np.ravel(pipeline[-1].intercept_)[0])
+
+    def score(X: pd.DataFrame) -> np.ndarray:
+        scaled = pipeline[:-1].transform(_values(X, told).astype(float))
+        return np.asarray(scaled @ coefficients + intercept)
+
+    return LoadedModel(told["model"], score)
+
+
+def _load_gp(told: dict[str, Any], folder: Path) -> FittedModel:
+    arrays = _load_arrays(folder / told["file"])
+    machine = KernelMachine.from_state(told, arrays)
+    weights, precision = arrays["weights"], arrays["precision"]
+
+    def spread(X: pd.DataFrame) -> np.ndarray:
+        variance = machine.variance(X, weights, lambda k: precision @ k.T) + told["noise"]
+        return np.asarray(told["scale"] * np.sqrt(np.maximum(variance, 0.0)))
+
+    return LoadedModel(told["model"], lambda X: machine.predict(X)[:, 0], spread)
+
+
+def save_profile(profile: DrugProfile, folder: Path) -> dict[str, Any]:
+    """Write a drug profile.
+
+    Parameters
+    ----------
+    profile : DrugProfile
+        Fitted.
+    folder : Path
+        Existing folder.
+
+    Returns
+    -------
+    dict
+        JSON-ready description.
+    """
+    description, arrays = profile.machine.state()
+    _save_arrays(folder / "profile.npz", arrays)
+    return {"file": "profile.npz", "names": profile.names, **description}
+
+
+def load_profile(told: dict[str, Any], folder: Path) -> DrugProfile:
+    """Rebuild a drug profile.
+
+    Parameters
+    ----------
+    told : dict
+        As `save_profile` gave it.
+    folder : Path
+        Where its file is.
+
+    Returns
+    -------
+    DrugProfile
+        Predicts; it holds no drug measurement and knows no line.
+    """
+    profile = DrugProfile(())
+    profile.machine = KernelMachine.from_state(told, _load_arrays(folder / told["file"]))
+    profile.names, profile.fitted_on = list(told["names"]), frozenset()
+    return profile
+
+
+def _save_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in sorted(arrays):
+            buffer = io.BytesIO()
+            np.lib.format.write_array(buffer, np.ascontiguousarray(arrays[name]), allow_pickle=False)
+            info = zipfile.ZipInfo(f"{name}.npy", _EPOCH)
+            info.compress_type = zipfile.ZIP_DEFLATED
+            archive.writestr(info, buffer.getvalue())
+
+
+def _load_arrays(path: Path) -> dict[str, np.ndarray]:
+    with np.load(path, allow_pickle=False) as archive:
+        return {name: archive[name] for name in archive.files}
+
+
+def _canonical(raw: bytes) -> bytes:
+    """Rewrite a skops file so that the same model gives the same bytes.
+
+    skops names nodes and arrays by memory address and stamps the time; both are replaced by the
+    order of appearance and a constant.
+    """
+    with zipfile.ZipFile(io.BytesIO(raw)) as old:
+        schema = json.loads(old.read("schema.json"))
+        arrays = {n: old.read(n) for n in old.namelist() if n != "schema.json"}
+    seen: dict[object, int] = {}
+    files: dict[str, bytes] = {}
+
+    def walk(node: Any) -> None:
+        if isinstance(node, dict):
+            if "__id__" in node:
+                # scalars are shared or not by chance of the interpreter: each gets its own number
+                key = object() if node.get("is_json") else node["__id__"]
+                node["__id__"] = seen.setdefault(key, len(seen) + 1)
+            if isinstance(node.get("file"), str):
+                name = f"{node['__id__']}{Path(node['file']).suffix}"
+                files[name] = arrays[node["file"]]
+                node["file"] = name
+            for value in node.values():
+                walk(value)
+        elif isinstance(node, list):
+            for value in node:
+                walk(value)
+
+    walk(schema)
+    files["schema.json"] = json.dumps(schema, indent=1).encode()
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as new:
+        for name, content in files.items():
+            info = zipfile.ZipInfo(name, _EPOCH)
+            info.compress_type = zipfile.ZIP_DEFLATED
+            new.writestr(info, content)
+    return out.getvalue()
