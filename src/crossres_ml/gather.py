@@ -25,7 +25,7 @@ COHORT_TABLES = (
     "rna_795", "copy_number", "ccle_annotations", "rppa", "rna_rma1000", "driver_status",
     "mutation_protein", "mutation_protein_lines", "progeny", "metabolomics", "chromatin", "methylation",
     "aneuploidy", "global_signatures", "hrd_scores", "clinical_cn", "sanger_growth", "ctrp_drugs",
-    "gdsc_drugs",
+    "gdsc_drugs", "gene_sets", "collectri", "hgnc",
 )  # fmt: skip
 
 

@@ -11,8 +11,9 @@ import pandas as pd
 from crossres_ml.cohort.context import Context
 from crossres_ml.cohort.mutations import read_cn_event, read_mutation, read_variant
 from crossres_ml.cohort.rna import RNA_PANELS, read_rna
+from crossres_ml.cohort.scores import read_arms, read_factors, read_gene_sets
 
-Values = tuple[pd.DataFrame, pd.Series | None]
+Values = tuple[pd.DataFrame | None, pd.Series | None]
 Reader = Callable[[Context], Values]
 
 # Scored on uncentred expression: against scores of centred expression PI3K is reversed (rho -0.86) and
@@ -36,7 +37,8 @@ class Block:
     tables : tuple of str
         Source tables; the block is left out when none of them is there.
     build : callable
-        Context -> (values indexed by model_id, provenance per feature or None).
+        Context -> (values indexed by model_id, provenance per feature or None); no values when
+        the tables do not suffice, of which the context then says why.
     needs : tuple of str
         Tables without any of which it is left out too.
     """
@@ -132,6 +134,8 @@ BLOCKS: tuple[Block, ...] = (
     Block("rna", "log2_tpm", RNA_PANELS, read_rna),
     Block("rna_array", "log2 RMA", ("rna_rma1000",), _wide("rna_rma1000", "ccle")),
     Block("slfn11", "log2 RMA", ("slfn11_array",), _slfn11),
+    Block("gene_set", "t value", RNA_PANELS, read_gene_sets, needs=("gene_sets",)),
+    Block("tf", "t value", RNA_PANELS, read_factors, needs=("collectri",)),
     Block("progeny", "t value", ("progeny",), _progeny),
     Block("rppa", "log2, median-centred", ("rppa",), _wide("rppa", "ccle")),
     Block("metabolomics", "log10 intensity", ("metabolomics",), _wide("metabolomics")),
@@ -143,6 +147,7 @@ BLOCKS: tuple[Block, ...] = (
     Block("hotspot", "0 none, 1 mutated, 2 homozygous", ("hotspots",), _wide("hotspots")),
     Block("burden", "log10(1 + genes)", ("mutation_any",), _burden),
     Block("copy_number", "log2 ratio", ("copy_number",), _wide("copy_number")),
+    Block("cn_arm", "mean log2 ratio", ("copy_number",), read_arms, needs=("hgnc",)),
     Block("cn_event", "0/1", ("clinical_cn",), read_cn_event),
     Block("aneuploidy", "arms -1, 0, +1; scores as released", ("aneuploidy",), _wide("aneuploidy")),
     Block("signature", "as released", ("global_signatures", "hrd_scores"), _signature),
@@ -177,10 +182,16 @@ def build_blocks(context: Context) -> tuple[dict[str, pd.DataFrame], pd.DataFram
             context.drop(f"block {block.name}", 1, f"no table {missing}")
             continue
         values, provenance = block.build(context)
+        if values is None:
+            continue
         values = values.reindex(context.lines.index).sort_index(axis=1).astype(np.float32)
         values.columns = values.columns.astype(str)
         blocks[block.name] = values
-        where = provenance[values.columns].to_numpy() if provenance is not None else ", ".join(present)
+        where = (
+            provenance[values.columns].to_numpy()
+            if provenance is not None
+            else ", ".join([*present, *block.needs])
+        )
         info.append(
             pd.DataFrame(
                 {"block": block.name, "name": values.columns, "unit": block.unit, "provenance": where},

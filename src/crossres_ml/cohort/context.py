@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import pandas as pd
 
@@ -12,13 +13,14 @@ from crossres_ml.identity.aliases import Aliases
 
 @dataclass
 class Context:
-    """What a block is built from; blocks add to ``dropped`` and ``unresolved``."""
+    """What a block is built from; blocks add to ``dropped`` and ``unresolved``, and keep what they share."""
 
     tables: Mapping[str, pd.DataFrame]
     aliases: Aliases
     lines: pd.DataFrame
     dropped: list[tuple[str, int, str]] = field(default_factory=list)
     unresolved: list[pd.DataFrame] = field(default_factory=list)
+    kept: dict[str, Any] = field(default_factory=dict)
 
     def drop(self, what: str, count: int, reason: str) -> None:
         """Note that something was left out on purpose."""

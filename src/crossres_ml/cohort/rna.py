@@ -46,8 +46,55 @@ def _overlay(panels: list[pd.DataFrame]) -> pd.DataFrame:
     return pd.DataFrame(out, index=lines, columns=genes)
 
 
+def all_expression(context: Context) -> tuple[pd.DataFrame, dict[str, pd.DataFrame]]:
+    """Read log2 TPM of every gene of any RNA-seq panel, made once; the newer release wins.
+
+    Parameters
+    ----------
+    context : Context
+        Has at least one of `RNA_PANELS`.
+
+    Returns
+    -------
+    merged : pandas.DataFrame
+        All lines, also those outside the cohort, x genes; float32.
+    panels : dict of str to pandas.DataFrame
+        What it was merged from, newest first.
+    """
+    if "expression" not in context.kept:
+        panels: dict[str, pd.DataFrame] = {}
+        for name in RNA_PANELS:
+            if name in context.tables and name != "rna_795":
+                panels[name] = _sound(context, name)
+        if "rna_795" in context.tables and panels:
+            panels["rna_795"] = _name_rna_795(context, list(panels.values()))
+        ordered = {n: panels[n] for n in RNA_PANELS if n in panels}
+        context.kept["expression"] = (_overlay(list(ordered.values())), ordered)
+    merged, panels = context.kept["expression"]
+    return merged, panels
+
+
+def _sound(context: Context, name: str) -> pd.DataFrame:
+    """Take a panel without the lines and genes that other releases contradict."""
+    panel = context.by_model(name)
+    for (table, model_id), reason in MISLABELLED.items():
+        if table == name and model_id in panel.index:
+            context.drop(f"{name} line {model_id}", 1, reason)
+            panel = panel.drop(index=model_id)
+    bad = [g for g in UNSTABLE_GENES if g in panel]
+    for gene in bad:
+        context.drop(f"{name} gene {gene}", 1, UNSTABLE_GENES[gene])
+    return panel.drop(columns=bad)
+
+
+def _lines_with(panel: pd.DataFrame, lines: pd.Index) -> pd.Series:
+    """Count the lines for which the panel has a gene."""
+    own = panel.to_numpy()[panel.index.isin(lines)]
+    return pd.Series(np.isfinite(own).sum(axis=0), panel.columns)
+
+
 def read_rna(context: Context) -> tuple[pd.DataFrame, pd.Series]:
-    """Read log2 TPM of every gene of any RNA-seq panel; where two have a value, the newer wins.
+    """Expression of the cohort's lines.
 
     Parameters
     ----------
@@ -57,30 +104,13 @@ def read_rna(context: Context) -> tuple[pd.DataFrame, pd.Series]:
     Returns
     -------
     values : pandas.DataFrame
-        Lines x genes, float32.
+        Lines x genes, log2 TPM, float32.
     provenance : pandas.Series
         Gene -> the panels that measured it, with their numbers of the cohort's lines.
     """
-    panels: dict[str, pd.DataFrame] = {}
-    for name in RNA_PANELS:
-        if name not in context.tables or name == "rna_795":
-            continue
-        panel = context.by_model(name)
-        for (table, model_id), reason in MISLABELLED.items():
-            if table == name and model_id in panel.index:
-                context.drop(f"{name} line {model_id}", 1, reason)
-                panel = panel.drop(index=model_id)
-        bad = [g for g in UNSTABLE_GENES if g in panel]
-        for gene in bad:
-            context.drop(f"{name} gene {gene}", 1, UNSTABLE_GENES[gene])
-        panels[name] = panel.drop(columns=bad)
-    if "rna_795" in context.tables and panels:
-        panels["rna_795"] = _name_rna_795(context, list(panels.values()))
-    ordered = {n: panels[n] for n in RNA_PANELS if n in panels}
-    merged = _overlay(list(ordered.values())).reindex(context.lines.index)
-    parts = pd.DataFrame(
-        {n: p.loc[p.index.isin(merged.index)].notna().sum() for n, p in ordered.items()}, index=merged.columns
-    )
+    everything, panels = all_expression(context)
+    merged = everything.reindex(context.lines.index)
+    parts = pd.DataFrame({n: _lines_with(p, merged.index) for n, p in panels.items()}, index=merged.columns)
     provenance = (
         parts.fillna(0)
         .astype(int)

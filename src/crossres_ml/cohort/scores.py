@@ -1,0 +1,122 @@
+"""Scores of gene sets, of transcription factors and of chromosome arms."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from crossres_ml.cohort.context import Context
+from crossres_ml.cohort.rna import all_expression
+
+MIN_REFERENCE_LINES = 50
+MIN_REFERENCE_SHARE = 0.8
+MIN_TARGETS = 5
+MIN_ARM_GENES = 10
+# Parts of the names of Reactome's sets of DNA repair and of the response to damage.
+REPAIR_WORDS = (
+    "BASE_EXCISION", "DNA_DAMAGE", "DNA_REPAIR", "DOUBLE_STRAND_BREAK", "END_JOINING", "EXCISION_REPAIR",
+    "FANCONI", "G2_M_CHECKPOINTS", "HDR_THROUGH", "HOMOLOGOUS", "HOMOLOGY_DIRECTED",
+    "IN_RESPONSE_TO_REPLICATION_STRESS", "MISMATCH_REPAIR", "TRANSLESION",
+)  # fmt: skip
+
+
+def reference_z(context: Context) -> pd.DataFrame | None:
+    """Expression of the cohort's lines, standardised by lines that have no response at all.
+
+    Mean and spread of a gene come from expression lines outside the cohort, so nothing is learned
+    from a line that may be held out. Only genes that most of those lines have are used, and only
+    lines that have all of them: a score would otherwise tell which panel measured the line.
+
+    Parameters
+    ----------
+    context : Context
+        Has RNA panels.
+
+    Returns
+    -------
+    pandas.DataFrame or None
+        Lines x genes, z units, nothing missing; None when there are too few lines outside.
+    """
+    merged = all_expression(context)[0]
+    reference = merged[~merged.index.isin(context.lines.index)]
+    if len(reference) < MIN_REFERENCE_LINES:
+        return None
+    often = np.isfinite(reference.to_numpy()).mean(axis=0) >= MIN_REFERENCE_SHARE
+    reference = reference.loc[:, often].astype(float)
+    mean, spread = reference.mean(), reference.std()
+    context.drop(
+        "genes for scores",
+        int((~often).sum()),
+        f"measured in under {MIN_REFERENCE_SHARE:.0%} of the {len(reference)} lines without responses",
+    )
+    genes = reference.columns[spread > 0]
+    own: pd.DataFrame = merged.loc[merged.index.isin(context.lines.index), genes].dropna().astype(float)
+    z: pd.DataFrame = (own - mean[genes]) / spread[genes]
+    return z
+
+
+def activities(z: pd.DataFrame, net: pd.DataFrame) -> pd.DataFrame:
+    """Score sets of genes by decoupler's univariate linear model.
+
+    Parameters
+    ----------
+    z : pandas.DataFrame
+        Lines x genes, nothing missing.
+    net : pandas.DataFrame
+        ``source``, ``target``, ``weight``; a pair stands once.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Lines x sources with at least five of their targets among the genes: t of the slope of a
+        line's expression over the weights (0 for genes that are no target).
+    """
+    import decoupler  # takes seconds
+
+    scores, _ = decoupler.mt.ulm(z, net, tmin=MIN_TARGETS)
+    return pd.DataFrame(scores).reindex(z.index)
+
+
+def _scored(context: Context, name: str, net: pd.DataFrame) -> pd.DataFrame | None:
+    if "reference_z" not in context.kept:
+        context.kept["reference_z"] = reference_z(context)
+    z: pd.DataFrame | None = context.kept["reference_z"]
+    if z is None or z.empty:
+        context.drop(f"block {name}", 1, f"under {MIN_REFERENCE_LINES} expression lines without responses")
+        return None
+    size = net[net.target.isin(z.columns)].groupby("source").target.nunique()
+    few = net.source.nunique() - int((size >= MIN_TARGETS).sum())
+    context.drop(f"{name} sets", few, f"fewer than {MIN_TARGETS} of their genes measured")
+    return activities(z, net)
+
+
+def read_gene_sets(context: Context) -> tuple[pd.DataFrame | None, None]:
+    """Hallmark sets, and Reactome's sets of DNA repair and the response to damage."""
+    sets = context.tables["gene_sets"]
+    reactome = sets.gene_set[sets.collection == "reactome"].unique()
+    repair = [name for name in reactome if any(word in name for word in REPAIR_WORDS)]
+    sets = sets[(sets.collection == "hallmark") | sets.gene_set.isin(repair)]
+    net = sets[["gene_set", "gene"]].set_axis(["source", "target"], axis=1).assign(weight=1.0)
+    return _scored(context, "gene_set", net.drop_duplicates()), None
+
+
+def read_factors(context: Context) -> tuple[pd.DataFrame | None, None]:
+    """Transcription factors by their CollecTRI targets, signed."""
+    net = context.tables["collectri"].rename(columns={"mor": "weight"})[["source", "target", "weight"]]
+    return _scored(context, "tf", net.drop_duplicates(["source", "target"])), None
+
+
+def read_arms(context: Context) -> tuple[pd.DataFrame, None]:
+    """Mean log2 ratio of the genes of each arm of chromosomes 1 to 22 and X."""
+    ratio = context.by_model("copy_number")
+    place = context.tables["hgnc"].set_index("symbol").chromosome.str.extract(r"^(\d+|X)([pq])")
+    arm = (place[0] + place[1]).dropna().reindex(ratio.columns).dropna()
+    size = arm.value_counts()
+    arm = arm[arm.map(size) >= MIN_ARM_GENES]
+    context.drop("genes for arms", ratio.shape[1] - len(arm), "place on a chromosome arm not known")
+    values = ratio[arm.index].to_numpy(dtype=np.float32)
+    member = pd.get_dummies(arm, dtype=np.float32)
+    seen = np.isfinite(values)
+    total, count = np.where(seen, values, 0) @ member.to_numpy(), seen.astype(np.float32) @ member.to_numpy()
+    means = np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0)
+    return pd.DataFrame(means, ratio.index, member.columns), None
