@@ -22,6 +22,7 @@ DISTRUSTED_PATHWAYS = ("PI3K", "Trail", "VEGF", "Estrogen")
 CREDIBLE_HOURS = (10.0, 500.0)
 MIN_SUBTYPE_LINES = 6
 CAUTION = "_Caution"
+NOT_SCORED = "lacks genes of the RNA panels that most lines have"
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,8 @@ class Block:
         the tables do not suffice, of which the context then says why.
     needs : tuple of str
         Tables without any of which it is left out too.
+    absent : str
+        Why a line has no value at all; by default, that it is in none of the tables.
     """
 
     name: str
@@ -48,6 +51,7 @@ class Block:
     tables: tuple[str, ...]
     build: Reader
     needs: tuple[str, ...] = ()
+    absent: str = ""
 
 
 def _burden(context: Context) -> Values:
@@ -134,8 +138,8 @@ BLOCKS: tuple[Block, ...] = (
     Block("rna", "log2_tpm", RNA_PANELS, read_rna),
     Block("rna_array", "log2 RMA", ("rna_rma1000",), _wide("rna_rma1000", "ccle")),
     Block("slfn11", "log2 RMA", ("slfn11_array",), _slfn11),
-    Block("gene_set", "t value", RNA_PANELS, read_gene_sets, needs=("gene_sets",)),
-    Block("tf", "t value", RNA_PANELS, read_factors, needs=("collectri",)),
+    Block("gene_set", "t value", RNA_PANELS, read_gene_sets, ("gene_sets",), NOT_SCORED),
+    Block("tf", "t value", RNA_PANELS, read_factors, ("collectri",), NOT_SCORED),
     Block("progeny", "t value", ("progeny",), _progeny),
     Block("rppa", "log2, median-centred", ("rppa",), _wide("rppa", "ccle")),
     Block("metabolomics", "log10 intensity", ("metabolomics",), _wide("metabolomics")),
@@ -147,8 +151,8 @@ BLOCKS: tuple[Block, ...] = (
     Block("hotspot", "0 none, 1 mutated, 2 homozygous", ("hotspots",), _wide("hotspots")),
     Block("burden", "log10(1 + genes)", ("mutation_any",), _burden),
     Block("copy_number", "log2 ratio", ("copy_number",), _wide("copy_number")),
-    Block("cn_arm", "mean log2 ratio", ("copy_number",), read_arms, needs=("hgnc",)),
-    Block("cn_event", "0/1", ("clinical_cn",), read_cn_event),
+    Block("cn_arm", "mean log2 ratio", ("copy_number",), read_arms, ("hgnc",)),
+    Block("cn_event", "0/1", ("clinical_cn",), read_cn_event, absent="no event: has none, or not sequenced"),
     Block("aneuploidy", "arms -1, 0, +1; scores as released", ("aneuploidy",), _wide("aneuploidy")),
     Block("signature", "as released", ("global_signatures", "hrd_scores"), _signature),
     Block("growth", "log2 hours", ("ccle_annotations", "sanger_growth"), _growth),

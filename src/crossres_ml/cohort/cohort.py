@@ -181,6 +181,29 @@ class Cohort:
             rows.append(row)
         return pd.DataFrame(rows).set_index("block")
 
+    def coverage_by_line(self) -> pd.DataFrame:
+        """Share of each block's features that was measured in each line.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Lines x blocks, 0 to 1.
+        """
+        shares = {n: np.isfinite(t.to_numpy()).mean(axis=1) for n, t in self.blocks.items()}
+        return pd.DataFrame(shares, index=self.lines.index)
+
+    def missing(self) -> pd.DataFrame:
+        """List every line that lacks a response or a whole block, with the reason.
+
+        Returns
+        -------
+        pandas.DataFrame
+            As `crossres_ml.cohort.missing.missing_lines` gives it.
+        """
+        from crossres_ml.cohort.missing import missing_lines  # it knows the blocks, which need not know this
+
+        return missing_lines(self)
+
     def digest(self) -> str:
         """Hex sha256 over lines, features, drugs, and all values."""
         h = hashlib.sha256(self.kind.encode())
