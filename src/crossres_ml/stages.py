@@ -15,10 +15,13 @@ from crossres_ml.artifacts import FoldStore, timed, write_json, write_table
 from crossres_ml.audit.attribution import named_genes, rank_features
 from crossres_ml.cohort.cohort import Cohort
 from crossres_ml.cohort.labels import scored_lines
+from crossres_ml.cohort.missing import count_missing
 from crossres_ml.config import TASKS, TaskName, TrainConfig
+from crossres_ml.evaluation.alarms import check_features, check_permuted, check_radiation_r2
 from crossres_ml.evaluation.folds import task_matrix
 from crossres_ml.evaluation.heldout import evaluate, fit_final
-from crossres_ml.evaluation.skill import Skill, assess
+from crossres_ml.evaluation.skill import Skill, assess, per_lineage, pooled
+from crossres_ml.evaluation.variants import summarise_variants
 from crossres_ml.models.bundle import save_bundle
 from crossres_ml.models.fit import needs_profile
 from crossres_ml.report.cards import model_card
@@ -83,6 +86,7 @@ def _compute(
     progress: Progress,
 ) -> Summary:
     write_cohort(cohort, results)
+    check_features(cohort)
     (results / "config.yaml").write_text(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))
     splits = make_splits(cohort, config.splits, quantile=config.resistant_quantile)
     write_table(results / "splits.parquet", splits)
@@ -91,9 +95,15 @@ def _compute(
         predictions, contributions = evaluate(cohort, config, splits, store, jobs=jobs, progress=progress)
         write_table(results / "predictions.parquet", predictions)
     with timed(times, "skill", time.monotonic):
-        skill = assess(predictions, draws=config.bootstrap, seed=config.seed)
+        draws: dict[str, int] = {"draws": config.bootstrap, "seed": config.seed}
+        skill = assess(predictions, **draws, jobs=jobs)
         write_table(results / "metrics.csv", skill.metrics)
         write_table(results / "paired.csv", skill.paired)
+        write_table(results / "pooled.csv", pooled(predictions))
+        write_table(results / "lineages.csv", per_lineage(predictions, **draws))
+        write_table(results / "variants.csv", summarise_variants(predictions, **draws, jobs=jobs))
+        check_radiation_r2(skill.metrics, kind=cohort.kind)
+        check_permuted(predictions, **draws)
     with timed(times, "shap", time.monotonic):
         named = _write_attributions(cohort, config, skill, contributions, results)
     data = describe_data(cohort, config)
@@ -120,7 +130,11 @@ def write_cohort(cohort: Cohort, folder: Path) -> None:
     """
     write_table(folder / "lines.csv", cohort.lines.join(cohort.responses))
     write_table(folder / "coverage.csv", cohort.coverage())
+    write_table(folder / "coverage_by_line.parquet", cohort.coverage_by_line())
     write_table(folder / "features.parquet", cohort.features)
+    missing = cohort.missing()
+    write_table(folder / "dropped_lines.csv", missing)
+    write_table(folder / "dropped_counts.csv", count_missing(missing))
     write_table(folder / "dropped.csv", cohort.dropped)
     write_table(folder / "unresolved.csv", cohort.unresolved)
 
@@ -189,7 +203,7 @@ def save_final_models(
     folder : Path
         Gets a folder a task.
     """
-    final = fit_final(cohort, config, skill.champion)
+    final = fit_final(cohort, config, {t: skill.champion[t] for t in TASKS})
     for task, model in final.models.items():
         view = final.views[task]
         facts = {**data.model_dump(mode="json"), "training_lines": len(view.X)}

@@ -244,10 +244,20 @@ def _responses(cohort: Cohort, fold: Fold, seed: int) -> tuple[pd.DataFrame, pd.
             own,
         )
     if fold.variant == PERMUTED:
-        order = np.random.default_rng([seed, 0xDEA1]).permutation(len(responses))
+        order = _dealt(responses, seed)
         responses = responses.iloc[order].set_axis(responses.index)
         drugs = drugs.iloc[order].set_axis(drugs.index)
     return responses, responses, drugs
+
+
+def _dealt(responses: pd.DataFrame, seed: int) -> np.ndarray:
+    """Deal whole rows out among lines with the same responses measured: the scored lines stay."""
+    rng = np.random.default_rng([seed, 0xDEA1])
+    known = responses[["radiation", "chemotherapy", "chemotherapy_gdsc"]].notna()
+    order = np.arange(len(responses))
+    for rows in known.groupby(list(known.columns)).indices.values():
+        order[rows] = rng.permutation(rows)
+    return order
 
 
 def _offered(X: pd.DataFrame, config: TrainConfig, variant: str, caution: tuple[str, ...]) -> list[str]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import joblib
@@ -15,6 +16,7 @@ from crossres_ml.artifacts import FoldStore
 from crossres_ml.cohort.cohort import Cohort
 from crossres_ml.cohort.labels import LabelRule
 from crossres_ml.config import TaskName, TrainConfig
+from crossres_ml.evaluation.alarms import check_unseen
 from crossres_ml.evaluation.folds import (
     FULL,
     HAVE,
@@ -26,12 +28,13 @@ from crossres_ml.evaluation.folds import (
     mask,
     task_matrix,
 )
+from crossres_ml.evaluation.skill import is_baseline
 from crossres_ml.models.estimators import TrainingView
 from crossres_ml.models.fit import ModelSet, fit_profile, needs_profile, offered
-from crossres_ml.models.profile import DrugProfile
-from crossres_ml.models.registry import ESTIMATORS
+from crossres_ml.models.profile import DrugProfile, enough_drugs
 from crossres_ml.models.resistance import FittedModel
 
+log = logging.getLogger(__name__)
 Progress = Callable[[int, int], None]
 
 
@@ -53,6 +56,9 @@ def model_set(data: FoldData, config: TrainConfig, names: Sequence[str]) -> Mode
         Views hold the cross-fitted profile of their training lines.
     """
     if not needs_profile(names):
+        return ModelSet(data.views, config, None)
+    if not enough_drugs(data.drugs):
+        log.warning("%s: too few drugs were measured to predict a drug profile; done without", data.fold.name)
         return ModelSet(data.views, config, None)
     profile = fit_profile(data.X, data.drugs, data.genotoxic, data.groups)
     views = {t: replace(v, X=v.X.join(profile.cross_fitted)) for t, v in data.views.items()}
@@ -87,6 +93,7 @@ def run_fold(data: FoldData, config: TrainConfig) -> tuple[pd.DataFrame, pd.Data
         have = {fold.variant: data.X_test}
         if fold.variant == FULL and fold.mode == "cell_line_out":
             have |= {v: mask(data.X_test, v, data.caution) for v in (*HAVE, NO_CAUTION)}
+        check_unseen(_rows_learned(data, models), data.fold.test)
         inputs = {v: _with_profile(X, models.profile) for v, X in have.items()}
         for task in fold.tasks:
             own = inputs[fold.variant].loc[data.truth[task].index]
@@ -94,18 +101,23 @@ def run_fold(data: FoldData, config: TrainConfig) -> tuple[pd.DataFrame, pd.Data
                 model = models.get(task, name)
                 seconds = models.seconds[task, name]
                 for variant, X in inputs.items():
-                    if variant == fold.variant or not _is_baseline(name):
+                    if variant == fold.variant or not is_baseline(name):
                         rows = _scored(model, X, data.truth[task], seconds)
                         predictions.append(rows.assign(task=task, variant=variant))
-                if fold.variant == FULL and fold.mode == "cell_line_out" and not _is_baseline(name):
+                if fold.variant == FULL and fold.mode == "cell_line_out" and not is_baseline(name):
                     contributions.append(_contributions(model.explain(own), own, name).assign(task=task))
     table = pd.concat(predictions, ignore_index=True)
     table = table.assign(mode=fold.mode, repeat=fold.repeat, fold=fold.fold)
     return table, pd.concat(contributions, ignore_index=True) if contributions else pd.DataFrame()
 
 
-def _is_baseline(name: str) -> bool:
-    return name in ESTIMATORS and ESTIMATORS[name].baseline
+def _rows_learned(data: FoldData, models: ModelSet) -> dict[str, Iterable[str]]:
+    """Rows that each object of the fold was fitted on, as it recorded them."""
+    rows: dict[str, Iterable[str]] = {f"the {t} view": v.X.index for t, v in models.views.items()}
+    rows["the table of drug measurements"] = data.drugs.index
+    if models.profile is not None:
+        rows["the drug profile"] = models.profile.fitted_on
+    return rows
 
 
 def _with_profile(X: pd.DataFrame, profile: DrugProfile | None) -> pd.DataFrame:

@@ -76,6 +76,9 @@ class SumOfBlocks(Kernel):  # type: ignore[misc]
         """Whether it depends on differences only: no."""
         return False
 
+    def _check_bounds_params(self) -> None:
+        """Do not warn: a weight at its bound is a block that says nothing, which is an answer."""
+
     @property
     def requires_vector_input(self) -> bool:
         """Inputs are numbers of rows."""

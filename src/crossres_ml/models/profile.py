@@ -61,6 +61,22 @@ def principal_components(drugs: np.ndarray, count: int) -> np.ndarray:
     return np.asarray(scores * np.where(sign == 0, 1, sign))
 
 
+def enough_drugs(drugs: pd.DataFrame) -> bool:
+    """Whether enough lines have enough drugs measured to learn a profile from.
+
+    Parameters
+    ----------
+    drugs : pandas.DataFrame
+        Training lines x drug measurements.
+
+    Returns
+    -------
+    bool
+        At least 30 lines with 50 drugs.
+    """
+    return bool((drugs.notna().sum(axis=1) >= MIN_DRUGS).sum() >= MIN_LINES)
+
+
 class DrugProfile:
     """Gaussian process of the principal components of the drug matrix.
 

@@ -21,3 +21,12 @@ _KINDS: tuple[type[Estimator], ...] = (
     GaussianProcessScore,
 )  # fmt: skip
 ESTIMATORS: dict[str, type[Estimator]] = {kind.name: kind for kind in _KINDS}
+
+COMBINED_ABOUT = {
+    "stack": "Weighted sum of the single models of the task, weights learned inside the training lines.",
+    "mean_of_two": "Mean percentile rank of the separate radiation and chemotherapy Gaussian processes.",
+    "product_of_two": "Product of the calibrated probabilities of the two separate Gaussian processes.",
+    "joint_gp": "One Gaussian process for radiation and chemotherapy together (coregionalised).",
+}
+ABOUT: dict[str, str] = {n: (k.__doc__ or "").split("\n")[0] for n, k in ESTIMATORS.items()} | COMBINED_ABOUT
+"""All models, baselines first, each with one line for people."""
