@@ -309,6 +309,9 @@ def test_fifths_by_hand() -> None:
     assert top_fifth_resistant(tied, label, one)[0] == pytest.approx((1 + 2 / 4) / 2)
     assert bottom_fifth_resistant(tied, label, one)[0] == pytest.approx((1 + 1 / 4) / 2)
     assert top_fifth_resistant(np.zeros(10), label, one)[0] == pytest.approx(0.5)
+    seven = np.ones((1, 7))  # a fifth is 1.4 lines: the second counts in part
+    assert top_fifth_resistant(np.arange(7.0), np.eye(7)[6], seven)[0] == pytest.approx(1 / 1.4)
+    assert bottom_fifth_resistant(np.arange(7.0), np.eye(7)[1], seven)[0] == pytest.approx(0.4 / 1.4)
 
 
 DATA = {

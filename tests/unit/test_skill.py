@@ -258,7 +258,11 @@ def test_only_the_full_variant_counts() -> None:
     one, two = (assess(t, draws=DRAWS, seed=SEED) for t in (PREDICTIONS, table))
     pdt.assert_frame_equal(one.metrics, two.metrics)
     pdt.assert_frame_equal(one.paired, two.paired)
-    assert one.champion == two.champion
+    better_inside = other.assign(model="lightgbm", inner_spearman=0.99)
+    assert choose_champions(pd.concat([better_inside, table])) == one.champion == two.champion
+    pdt.assert_frame_equal(pooled(table), pooled(PREDICTIONS))
+    lineages = [per_lineage(t, draws=DRAWS, seed=SEED) for t in (table, PREDICTIONS)]
+    pdt.assert_frame_equal(*lineages)
 
 
 def test_modes_that_are_absent_are_left_out_and_studies_are_a_mode() -> None:
