@@ -35,7 +35,7 @@ def calibration_slope(probability: np.ndarray, label: np.ndarray, weights: np.nd
     known = _overlap(x, label, w)
     out = np.full(len(weights), np.nan)
     if known.any():
-        out[known] = _newton(x, label, w[:, known])
+        out[known] = _newton(x, label, w if known.all() else w[:, known])
     return out
 
 

@@ -15,7 +15,7 @@ import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from crossres_ml.errors import SchemaError, preview
-from crossres_ml.evaluation.draws import FULL, check_predictions, draw_metrics, interval, line_weights
+from crossres_ml.evaluation.draws import FULL, Draws, check_predictions, draw_metrics, interval, line_weights
 from crossres_ml.evaluation.metrics import METRICS
 
 _SET = ["repeat", "fold", "model_id"]
@@ -54,26 +54,22 @@ def summarise_variants(predictions: pd.DataFrame, *, draws: int, seed: int, jobs
         `crossres_ml.evaluation.draws.check_predictions`.
     """
     check_predictions(predictions)
-    work = [joblib.delayed(_compare)(*pair, draws, seed) for pair in _pairs(predictions)]
+    work = [joblib.delayed(_compare)(*model, draws, seed) for model in _models(predictions)]
     done = joblib.Parallel(n_jobs=jobs, max_nbytes=None)(work)
     return pd.DataFrame([row for rows in done for row in rows], columns=list(COLUMNS))
 
 
-def _pairs(predictions: pd.DataFrame) -> Iterator[tuple[dict[str, str], pd.DataFrame, pd.DataFrame]]:
-    """Names, rows of a variant, and rows of the full model on the same lines."""
-    others = predictions[predictions.variant != FULL]
-    for (task, mode, model), rows in others.groupby(["task", "mode", "model"]):
-        key = {"task": str(task), "mode": str(mode), "model": str(model)}
-        same = (predictions.task == task) & (predictions["mode"] == mode) & (predictions.model == model)
-        full = predictions[same & (predictions.variant == FULL)]
-        yield key | {"variant": FULL}, _on_lines_of(rows, full, key), full.iloc[:0]
-        for variant, own in rows.groupby("variant"):
-            yield key | {"variant": str(variant)}, own, _on_lines_of(own, full, key)
+def _models(predictions: pd.DataFrame) -> Iterator[tuple[dict[str, str], pd.DataFrame, pd.DataFrame]]:
+    """Task, mode and model; rows of its variants; and its rows as the full model on the same lines."""
+    key = ["task", "mode", "model"]
+    full = dict(list(predictions[predictions.variant == FULL].groupby(key)))
+    for names, rows in predictions[predictions.variant != FULL].groupby(key):
+        own = dict(zip(key, map(str, names), strict=True))
+        yield own, rows, _on_lines_of(rows, full.get(names, rows.iloc[:0]), own)
 
 
 def _on_lines_of(rows: pd.DataFrame, full: pd.DataFrame, key: dict[str, str]) -> pd.DataFrame:
-    wanted = pd.MultiIndex.from_frame(rows[_SET])
-    known = pd.MultiIndex.from_frame(full[_SET])
+    wanted, known = (pd.MultiIndex.from_frame(t[_SET]) for t in (rows, full))
     if len(lost := wanted.difference(known)):
         raise SchemaError(
             f"variants of {key['model']} are scored where the full model is not: {preview(lost, 3)}",
@@ -84,20 +80,31 @@ def _on_lines_of(rows: pd.DataFrame, full: pd.DataFrame, key: dict[str, str]) ->
 
 
 def _compare(
-    key: dict[str, str], own: pd.DataFrame, full: pd.DataFrame, draws: int, seed: int
+    key: dict[str, str], rows: pd.DataFrame, full: pd.DataFrame, draws: int, seed: int
 ) -> list[dict[str, Any]]:
-    """Rows of one variant, one a metric."""
-    weights = line_weights(own, draws, seed)
-    both = pd.concat([own.assign(model="own"), full.assign(model="full")], ignore_index=True)
-    with threadpool_limits(1):
-        values = draw_metrics(both, weights)
+    """Rows of the variants of one model. Variants on the same lines share the values of the full one."""
+    together: dict[tuple[Any, ...], list[str]] = {tuple(sorted(full[_SET].itertuples(index=False))): [FULL]}
+    for variant, own in rows.groupby("variant"):
+        together.setdefault(tuple(sorted(own[_SET].itertuples(index=False))), []).append(str(variant))
     out = []
-    for metric in METRICS:
-        row: dict[str, Any] = {**key, "metric": metric, "n": own.model_id.nunique()}
-        row |= interval(values["own", metric])
-        if len(full):
-            found = interval(values["own", metric] - values["full", metric])
-            row |= {"full": float(values["full", metric][0]), "difference": found["value"]}
-            row |= {f"difference_{side}": found[side] for side in ("low", "high")}
-        out.append(row)
+    for names in together.values():
+        own = rows[rows.variant.isin(names)]
+        theirs = _on_lines_of(own, full, key) if len(own) else full
+        both = pd.concat([own, theirs], ignore_index=True)
+        with threadpool_limits(1):
+            values = draw_metrics(both.assign(model=both.variant), line_weights(both, draws, seed))
+        n = both.model_id.nunique()
+        for variant in names:
+            for metric in METRICS:
+                row = {**key, "variant": variant, "metric": metric, "n": n}
+                out.append(row | _numbers(values, variant, metric))
     return out
+
+
+def _numbers(values: Draws, variant: str, metric: str) -> dict[str, float]:
+    own, full = values[variant, metric], values[FULL, metric]
+    if variant == FULL:
+        return interval(own)
+    found = interval(own - full)
+    names = {"value": "difference", "low": "difference_low", "high": "difference_high"}
+    return interval(own) | {"full": float(full[0])} | {names[k]: v for k, v in found.items()}
