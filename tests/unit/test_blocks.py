@@ -155,6 +155,108 @@ def test_artefacts_are_removed_and_hotspots_kept() -> None:
     assert nothing.empty
 
 
+def test_distrusted_pathways_are_left_out() -> None:
+    table = wide(np.arange(12.0).reshape(2, 6), IDS[:2], ["p53", "PI3K", "VEGF", "Trail", "Estrogen", "WNT"])
+    made = context({"progeny": table})
+    progeny = build_blocks(made)[0]["progeny"]
+    assert list(progeny) == ["WNT", "p53"]
+    assert progeny.iloc[1].tolist() == [11.0, 6.0]
+    assert reasons(made)["progeny pathways"][0] == 4
+
+
+def test_signatures_of_either_table() -> None:
+    scores = wide(np.array([[20.0], [3.0]]), IDS[:2], ["MSIScore"])
+    hrd = wide(np.array([[63.0]]), IDS[1:2], ["hrdsum_summary"])
+    signature = build_blocks(context({"global_signatures": scores, "hrd_scores": hrd}))[0]["signature"]
+    assert signature.iloc[:2].fillna(-1).to_numpy().tolist() == [[20.0, -1.0], [3.0, 63.0]]
+    alone = build_blocks(context({"hrd_scores": hrd}))[0]["signature"]
+    assert list(alone) == ["hrdsum_summary"]
+
+
+def test_copy_number_events_are_zero_only_beside_another() -> None:
+    calls = [(i, "CDKN2B", "deletions") for i in IDS[:6]] + [(i, "MYC", "amplifications") for i in IDS[4:9]]
+    calls += [(IDS[20], "ALK", "amplifications"), ("ACH-999999", "MYC", "amplifications")]
+    table = pd.DataFrame(calls, columns=["model_id", "gene", "kind"])
+    made = context({"clinical_cn": table})
+    events = build_blocks(made)[0]["cn_event"]
+    assert list(events) == ["CDKN2B deletion", "MYC amplification"]
+    assert events["MYC amplification"].iloc[:9].tolist() == [0.0] * 4 + [1.0] * 5
+    assert events.iloc[20].tolist() == [0.0, 0.0]
+    assert events.iloc[9:20].isna().all(axis=None)
+    assert reasons(made)["copy-number events"] == (1, "in fewer than 5 lines")
+
+
+def test_growth_is_log2_hours_of_two_laboratories() -> None:
+    notes = pd.DataFrame(
+        {
+            "model_id": [IDS[0], IDS[1], IDS[2], None],
+            "name": "", "ccle_name": "", "doubling_time_hours": [32.0, 979.0, np.nan, 64.0],
+        }
+    )  # fmt: skip
+    sanger = pd.DataFrame(
+        {
+            "sanger_model_id": "", "cosmic_id": pd.array([0, 3, 4, 77], dtype="Int64"),
+            "doubling_time_hours": [64.0, 1.9, 22_000.0, 50.0],
+        }
+    )  # fmt: skip
+    made = context({"ccle_annotations": notes, "sanger_growth": sanger})
+    growth = build_blocks(made)[0]["growth"]
+    np.testing.assert_allclose(growth.ccle.iloc[:3], [5, np.log2(500), np.nan], rtol=1e-6)
+    np.testing.assert_allclose(growth.sanger.iloc[[0, 3, 4]], [6, np.nan, np.log2(500)], rtol=1e-6)
+    assert growth.notna().sum().tolist() == [2, 2]
+    assert reasons(made)["sanger doubling times"] == (1, "under 10 hours")
+
+
+def test_subtypes_of_at_least_six_lines() -> None:
+    made = context({})
+    made.lines["subtype"] = ["A"] * 6 + ["B"] * 5 + ["Unknown"] * 29
+    notes = pd.DataFrame({"model_id": IDS[:8], "type_refined": "x", "name": "", "ccle_name": ""})
+    made.tables = {**made.tables, "ccle_annotations": notes.assign(doubling_time_hours=np.nan)}
+    subtype = build_blocks(made)[0]["subtype"]
+    assert list(subtype) == ["ccle x", "oncotree A"]
+    assert subtype["oncotree A"].iloc[:11].tolist() == [1.0] * 6 + [0.0] * 5
+    assert subtype["oncotree A"].iloc[11:].isna().all()
+    assert subtype["ccle x"].iloc[:8].tolist() == [1.0] * 8
+    assert subtype["ccle x"].iloc[8:].isna().all()
+    assert reasons(made)["oncotree subtypes"] == (1, "fewer than 6 lines have it")
+
+
+def test_a_table_that_has_a_line_twice_gives_its_first_row() -> None:
+    twice = wide(np.array([[1.0], [2.0], [3.0]]), [IDS[0], IDS[0], IDS[1]], ["A"])
+    made = context({"metabolomics": twice, "rna_535": twice})
+    built, _ = build_blocks(made)
+    for name in ("metabolomics", "rna"):
+        assert built[name].A.iloc[:2].tolist() == [1.0, 3.0]
+    assert reasons(made)["metabolomics rows"] == (1, "second profile of one line")
+    assert reasons(made)["rna_535 rows"] == (1, "second profile of one line")
+
+
+def test_antibodies_that_are_not_validated_are_marked() -> None:
+    names = ["Bad_Caution", "CD20 _Caution", "Good", "caution_tape"]
+    table = wide(np.zeros((1, 4)), ["L0_LUNG"], names, "ccle_name")
+    features = build_blocks(context({"rppa": table}))[1]
+    assert features.caution.dtype == bool
+    assert sorted(features.index[features.caution]) == ["rppa:Bad_Caution", "rppa:CD20 _Caution"]
+
+
+@pytest.mark.parametrize(
+    ("block", "table"),
+    [
+        ("metabolomics", "metabolomics"),
+        ("chromatin", "chromatin"),
+        ("methylation", "methylation"),
+        ("aneuploidy", "aneuploidy"),
+        ("hotspot", "hotspots"),
+    ],
+)
+def test_plain_tables_come_as_they_are(block: str, table: str) -> None:
+    values = wide(np.array([[2.0, np.nan], [0.0, 1.0]]), IDS[3:5], ["b", "a"])
+    built, features = build_blocks(context({table: values}))
+    pd.testing.assert_frame_equal(built[block].loc[IDS[3:5]], values[["a", "b"]])
+    assert built[block].notna().any(axis=1).sum() == 2
+    assert features.provenance[f"{block}:a"] == table
+
+
 def test_a_block_without_tables_is_left_out_and_said() -> None:
     made = context({})
     built, _ = build_blocks(made)

@@ -25,6 +25,8 @@ def test_it_cannot_be_changed(cohort: Cohort) -> None:
         cohort.blocks["rna"].to_numpy()[0, 0] = 1
     with pytest.raises(ValueError, match="read-only"):
         cohort.responses.to_numpy()[0, 0] = 1
+    with pytest.raises(ValueError, match="read-only"):
+        cohort.drugs.to_numpy()[0, 0] = 1
 
 
 def test_responses_are_those_of_the_tables(cohort: Cohort, study: SimulatedStudy) -> None:
@@ -85,8 +87,12 @@ def test_digest_sees_every_change(cohort: Cohort) -> None:
         dataclasses.replace(cohort, blocks={**cohort.blocks, "rppa": block}),
         dataclasses.replace(cohort, lines=lines),
         dataclasses.replace(cohort, kind="real"),
+        dataclasses.replace(cohort, drugs=cohort.drugs * 2),
+        dataclasses.replace(cohort, drug_info=cohort.drug_info.assign(genotoxic=False)),
+        dataclasses.replace(cohort, features=cohort.features.assign(caution=True)),
+        dataclasses.replace(cohort, responses=cohort.responses.rename(columns={"drug:SN-38": "drug:SN-37"})),
     ]
-    assert len({digest, *(c.digest() for c in others)}) == 5
+    assert len({digest, *(c.digest() for c in others)}) == 9
 
 
 def test_what_is_not_aligned_is_refused_and_all_named(cohort: Cohort) -> None:
@@ -105,7 +111,11 @@ def _twice(cohort: Cohort) -> Cohort:
     order = [0, *range(len(cohort.lines))]
     blocks = {n: t.iloc[order] for n, t in cohort.blocks.items()}
     return dataclasses.replace(
-        cohort, lines=cohort.lines.iloc[order], responses=cohort.responses.iloc[order], blocks=blocks
+        cohort,
+        lines=cohort.lines.iloc[order],
+        responses=cohort.responses.iloc[order],
+        drugs=cohort.drugs.iloc[order],
+        blocks=blocks,
     )
 
 
@@ -113,6 +123,36 @@ def _infinite(cohort: Cohort) -> Cohort:
     block = cohort.blocks["burden"].copy()
     block.iloc[0, 0] = np.inf
     return dataclasses.replace(cohort, blocks={**cohort.blocks, "burden": block})
+
+
+def _infinite_drug(cohort: Cohort) -> Cohort:
+    drugs = cohort.drugs.copy()
+    drugs.iloc[0, 0] = -np.inf
+    return dataclasses.replace(cohort, drugs=drugs)
+
+
+def _infinite_response(cohort: Cohort) -> Cohort:
+    return dataclasses.replace(cohort, responses=cohort.responses.assign(sf2=np.inf))
+
+
+def _other_drugs(cohort: Cohort) -> Cohort:
+    return dataclasses.replace(cohort, drugs=cohort.drugs.iloc[:, 1:])
+
+
+def _drugs_of_other_lines(cohort: Cohort) -> Cohort:
+    return dataclasses.replace(cohort, drugs=cohort.drugs.iloc[1:])
+
+
+def _drugs_without_class(cohort: Cohort) -> Cohort:
+    return dataclasses.replace(cohort, drug_info=cohort.drug_info.drop(columns="genotoxic"))
+
+
+def _no_caution(cohort: Cohort) -> Cohort:
+    return dataclasses.replace(cohort, features=cohort.features.drop(columns="caution"))
+
+
+def _unnamed_response(cohort: Cohort) -> Cohort:
+    return dataclasses.replace(cohort, responses=cohort.responses.assign(zeal=1.0))
 
 
 def _no_lineage(cohort: Cohort) -> Cohort:
@@ -135,6 +175,13 @@ def _other_responses(cohort: Cohort) -> Cohort:
         (_no_lineage, "lineage or group is missing"),
         (_no_group, r"lines lack \['group'\]"),
         (_other_responses, "responses are"),
+        (_unnamed_response, "responses are"),
+        (_infinite_drug, "drugs has infinite values"),
+        (_infinite_response, "responses has infinite values"),
+        (_other_drugs, "drug_info does not follow the drugs"),
+        (_drugs_of_other_lines, "drugs has other lines"),
+        (_drugs_without_class, r"drug_info lacks \['genotoxic'\]"),
+        (_no_caution, "features lack caution"),
     ],
 )
 def test_faulty_tables_are_refused(make: Callable[[Cohort], Cohort], message: str, cohort: Cohort) -> None:

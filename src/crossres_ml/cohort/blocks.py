@@ -114,7 +114,7 @@ def _growth(context: Context) -> Values:
         hours["ccle"] = rows.set_index("model_id").doubling_time_hours
     if "sanger_growth" in context.tables:
         rows = context.tables["sanger_growth"].dropna(subset=["doubling_time_hours"])
-        ids = rows.sanger_model_id.map(context.aliases.sanger)
+        ids = rows.sanger_model_id.map(context.aliases.sanger).astype("string")
         ids = ids.fillna(rows.cosmic_id.astype("string").map(context.aliases.cosmic))
         known = ids.notna().to_numpy()
         hours["sanger"] = pd.Series(rows.doubling_time_hours[known].to_numpy(), ids[known].to_numpy())
