@@ -177,6 +177,14 @@ def test_models_without_a_baseline_or_without_a_challenger(models: list[str]) ->
         assess(PREDICTIONS[PREDICTIONS.model.isin(models)], draws=DRAWS, seed=SEED)
 
 
+def test_a_mode_without_a_baseline_and_an_empty_table() -> None:
+    lost = (PREDICTIONS["mode"] == "lineage_out") & PREDICTIONS.model.isin(["prevalence", "lineage_mean"])
+    with pytest.raises(CrossresError, match=r"(?s)one baseline.*models of radiation lineage_out"):
+        assess(PREDICTIONS[~lost], draws=DRAWS, seed=SEED)
+    with pytest.raises(CrossresError, match="empty table of predictions"):
+        assess(PREDICTIONS.iloc[:0], draws=DRAWS, seed=SEED)
+
+
 def test_draws_around_the_value_give_plain_percentiles() -> None:
     draws = np.linspace(-1, 1, 1001)
     found = interval(np.r_[0.0, draws])

@@ -13,7 +13,7 @@ import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from crossres_ml.config import TASKS, Baseline
-from crossres_ml.errors import ConfigError
+from crossres_ml.errors import ConfigError, preview
 from crossres_ml.evaluation.draws import (
     FULL,
     Draws,
@@ -107,20 +107,20 @@ def assess(predictions: pd.DataFrame, *, draws: int, seed: int, jobs: int = 1) -
     Raises
     ------
     ConfigError
-        If there is no baseline, or nothing but baselines.
+        If a task and mode has no baseline, or nothing but baselines.
     SchemaError
         As `crossres_ml.evaluation.draws.check_predictions`.
     """
     check_predictions(predictions)
     predictions = predictions[predictions.variant == FULL]
-    baseline = [is_baseline(m) for m in predictions.model.unique()]
-    if all(baseline) or not any(baseline):
+    parts = list(_parts(predictions))
+    alone = [" ".join(k.values()) for k, p in parts if len({is_baseline(m) for m in p.model.unique()}) < 2]
+    if alone or not parts:
         raise ConfigError(
             "nothing to compare: at least one baseline and one other model are needed",
-            where="models",
+            where=f"models of {preview(alone)}" if alone else "an empty table of predictions",
             do=f"baselines: {', '.join(get_args(Baseline))}",
         )
-    parts = list(_parts(predictions))
     work = (joblib.delayed(_assess_part)(key, part, draws, seed) for key, part in parts)
     done = joblib.Parallel(n_jobs=jobs, max_nbytes=None)(work)
     best = {key["task"]: naive for (key, _), (_, _, naive) in reversed(list(zip(parts, done, strict=True)))}
