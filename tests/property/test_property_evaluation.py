@@ -44,7 +44,7 @@ def test_lines_are_tested_once_and_groups_never_straddle(
     cohort = random_cohort(make_cohort, seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # classes with fewer members than folds
-        table = cell_line_out(cohort, SplitConfig(folds=folds, repeats=2), quantile=0.6, seed=seed % 1000)
+        table = cell_line_out(cohort, SplitConfig(seed=seed % 1000, folds=folds, repeats=2), quantile=0.6)
     check_splits(table, cohort)
     tested = table[table.role == TEST]
     assert (tested.groupby(["repeat", "model_id"]).size() == 1).all()
