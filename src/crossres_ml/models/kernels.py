@@ -94,6 +94,9 @@ class BlockSpace:
         self.mean, self.spread = _moments(raw)
         fill = _take(X, self.fill_columns)
         self.fill_mean, self.fill_spread = _moments(fill)
+        constant = self.fill_spread <= _SPREAD  # has no z-score: measured in one line, say
+        fill[:, constant] = np.nan
+        self.fill_columns = [n if ok else "" for n, ok in zip(self.fill_columns, ~constant, strict=True)]
         z = self._filled(raw, fill)
         seen = np.isfinite(z)
         n = np.maximum(seen.sum(axis=0), 1)
