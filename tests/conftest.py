@@ -95,11 +95,11 @@ def cohort(study: SimulatedStudy, panels: Panels) -> Cohort:
 
 @pytest.fixture(scope="session")
 def small_config() -> TrainConfig:
-    """A configuration for the small study: 3 folds a task (2 of lines, 1 of a lineage), 4 models."""
+    """A configuration for the small study: 5 folds (2 of lines, 1 of a lineage, 2 of studies), 4 models."""
     return TrainConfig(
         data="simulated",
         seed=3,
-        splits=SplitConfig(folds=2, repeats=1, lineage_min_lines=28),
+        splits=SplitConfig(seed=3, folds=2, repeats=1, lineage_min_lines=28),
         features=FeatureConfig(
             blocks=("rppa", "mutation", "driver", "burden", "lineage"),
             always=("rna:GENE0000", "rna:GENE0002", "rna:GENE0003", "rna:RAD51"),
@@ -114,8 +114,7 @@ def small_config() -> TrainConfig:
 @pytest.fixture(scope="session")
 def splits(cohort: Cohort, small_config: TrainConfig) -> pd.DataFrame:
     """The checked splits of the small study."""
-    config = small_config
-    return make_splits(cohort, config.splits, quantile=config.resistant_quantile, seed=config.seed)
+    return make_splits(cohort, small_config.splits, quantile=small_config.resistant_quantile)
 
 
 @pytest.fixture(scope="session")
