@@ -17,6 +17,7 @@ from crossres_ml.cohort.cohort import Cohort
 from crossres_ml.cohort.labels import scored_lines
 from crossres_ml.cohort.missing import count_missing
 from crossres_ml.config import TASKS, TaskName, TrainConfig
+from crossres_ml.evaluation.across import across_responses
 from crossres_ml.evaluation.alarms import check_features, check_permuted, check_radiation_r2
 from crossres_ml.evaluation.folds import task_matrix
 from crossres_ml.evaluation.heldout import evaluate, fit_final
@@ -102,6 +103,9 @@ def _compute(
         write_table(results / "pooled.csv", pooled(predictions))
         write_table(results / "lineages.csv", per_lineage(predictions, **draws))
         write_table(results / "variants.csv", summarise_variants(predictions, **draws, jobs=jobs))
+        champions = {t: skill.champion[t] for t in TASKS}
+        across = across_responses(predictions, cohort.responses, champions, **draws)
+        write_table(results / "across_responses.csv", across)
         check_radiation_r2(skill.metrics, kind=cohort.kind)
         check_permuted(predictions, **draws)
     with timed(times, "shap", time.monotonic):
