@@ -99,7 +99,10 @@ class BlockGP(GaussianProcessRegressor):  # type: ignore[misc]
         if theta is None or not eval_gradient:
             return super().log_marginal_likelihood(theta, eval_gradient, clone_kernel)
         kernel = self.kernel_
-        kernel.theta = theta
+        if clone_kernel:
+            kernel = kernel.clone_with_theta(theta)
+        else:
+            kernel.theta = theta
         bases = kernel.bases.values
         y = self.y_train_.reshape(len(self.y_train_), -1)
         try:
