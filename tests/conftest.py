@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from threadpoolctl import threadpool_limits
 
 from crossres_ml.cohort.build import build_cohort
 from crossres_ml.cohort.cohort import DRUG_COLUMNS, RESPONSES, Cohort
@@ -19,6 +20,13 @@ from crossres_ml.sources.resolve import MIRROR_VARIABLE, NEARBY_MIRROR, Found, r
 from crossres_ml.sources.simulated import SimulatedStudy, simulate
 from crossres_ml.sources.tables import load_tables
 from crossres_ml.splits import make_splits
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Keep linear algebra to one thread: threads that wait for each other make small products slow."""
+    with threadpool_limits(1):
+        yield
 
 
 @pytest.fixture(autouse=True)
