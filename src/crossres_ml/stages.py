@@ -19,6 +19,7 @@ from crossres_ml.cohort.missing import count_missing
 from crossres_ml.config import TASKS, TaskName, TrainConfig
 from crossres_ml.evaluation.across import across_responses
 from crossres_ml.evaluation.alarms import check_features, check_permuted, check_radiation_r2
+from crossres_ml.evaluation.comparisons import compare_both, learning_curve
 from crossres_ml.evaluation.folds import task_matrix
 from crossres_ml.evaluation.heldout import evaluate, fit_final
 from crossres_ml.evaluation.skill import Skill, assess, per_lineage, pooled
@@ -28,7 +29,7 @@ from crossres_ml.models.fit import needs_profile
 from crossres_ml.report.cards import model_card
 from crossres_ml.report.figures import draw_figures
 from crossres_ml.report.html import write_report
-from crossres_ml.report.summary import DataSummary, Summary, build_summary, summarise_task
+from crossres_ml.report.summary import DataSummary, SkillTables, Summary, build_summary, summarise_task
 from crossres_ml.splits import describe_splits, make_splits
 
 Progress = Callable[[int, int], None]
@@ -96,30 +97,47 @@ def _compute(
         predictions, contributions = evaluate(cohort, config, splits, store, jobs=jobs, progress=progress)
         write_table(results / "predictions.parquet", predictions)
     with timed(times, "skill", time.monotonic):
-        draws: dict[str, int] = {"draws": config.bootstrap, "seed": config.seed}
-        skill = assess(predictions, **draws, jobs=jobs)
-        write_table(results / "metrics.csv", skill.metrics)
-        write_table(results / "paired.csv", skill.paired)
-        write_table(results / "pooled.csv", pooled(predictions))
-        write_table(results / "lineages.csv", per_lineage(predictions, **draws))
-        write_table(results / "variants.csv", summarise_variants(predictions, **draws, jobs=jobs))
-        champions = {t: skill.champion[t] for t in TASKS}
-        across = across_responses(predictions, cohort.responses, champions, **draws)
-        write_table(results / "across_responses.csv", across)
-        check_radiation_r2(skill.metrics, kind=cohort.kind)
-        check_permuted(predictions, **draws)
+        tables = _write_skill(predictions, cohort, config, results, jobs)
+        skill = tables.skill
     with timed(times, "shap", time.monotonic):
         named = _write_attributions(cohort, config, skill, contributions, results)
     data = describe_data(cohort, config)
     with timed(times, "final_models", time.monotonic):
-        save_final_models(cohort, config, skill, data, results / "models")
+        save_final_models(cohort, config, tables, data, results / "models")
     peak = (
         max(resource.getrusage(w).ru_maxrss for w in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)) / 1024
     )
-    summary = build_summary(data, skill, named, times, peak)
+    summary = build_summary(data, tables, named, times, peak)
     tasks = {t: s.model_dump(mode="json") for t, s in summary.tasks.items()}
     write_json(results / "metrics.json", tasks)
     return summary
+
+
+def _write_skill(
+    predictions: pd.DataFrame, cohort: Cohort, config: TrainConfig, results: Path, jobs: int
+) -> SkillTables:
+    """Measure, raise what must be raised, and write every table of skill."""
+    draws: dict[str, int] = {"draws": config.bootstrap, "seed": config.seed}
+    tables = SkillTables(
+        assess(predictions, **draws, jobs=jobs),
+        pooled(predictions),
+        summarise_variants(predictions, **draws, jobs=jobs),
+        learning_curve(predictions, **draws),
+        compare_both(predictions, **draws),
+    )
+    write_table(results / "metrics.csv", tables.skill.metrics)
+    write_table(results / "paired.csv", tables.skill.paired)
+    write_table(results / "pooled.csv", tables.pooled)
+    write_table(results / "lineages.csv", per_lineage(predictions, **draws))
+    write_table(results / "variants.csv", tables.variants)
+    write_table(results / "learning_curve.csv", tables.curve)
+    write_table(results / "both.csv", tables.both)
+    champions = {t: tables.skill.champion[t] for t in TASKS}
+    across = across_responses(predictions, cohort.responses, champions, **draws)
+    write_table(results / "across_responses.csv", across)
+    check_radiation_r2(tables.skill.metrics, kind=cohort.kind)
+    check_permuted(predictions, **draws)
+    return tables
 
 
 def write_cohort(cohort: Cohort, folder: Path) -> None:
@@ -190,7 +208,7 @@ def _write_attributions(
 
 
 def save_final_models(
-    cohort: Cohort, config: TrainConfig, skill: Skill, data: DataSummary, folder: Path
+    cohort: Cohort, config: TrainConfig, tables: SkillTables, data: DataSummary, folder: Path
 ) -> None:
     """Fit the champion of each task on all its lines and keep it.
 
@@ -200,17 +218,17 @@ def save_final_models(
         The cohort.
     config : TrainConfig
         The configuration.
-    skill : Skill
-        Names the champions.
+    tables : SkillTables
+        Name the champions and say how good they are.
     data : DataSummary
         Goes into the bundles.
     folder : Path
         Gets a folder a task.
     """
-    final = fit_final(cohort, config, {t: skill.champion[t] for t in TASKS})
+    final = fit_final(cohort, config, {t: tables.skill.champion[t] for t in TASKS})
     for task, model in final.models.items():
         view = final.views[task]
         facts = {**data.model_dump(mode="json"), "training_lines": len(view.X)}
-        card = model_card(task, summarise_task(skill, task), data)
+        card = model_card(task, summarise_task(tables, task), data)
         profile = final.profile if needs_profile([model.name]) else None
         save_bundle(folder / task, model, profile, final.rules[task], view.X, cohort.features, facts, card)

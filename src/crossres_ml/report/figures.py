@@ -22,7 +22,8 @@ from statsmodels.stats.proportion import proportion_confint
 
 from crossres_ml.artifacts import atomic
 from crossres_ml.config import TASKS, TaskName
-from crossres_ml.models.registry import ESTIMATORS
+from crossres_ml.evaluation.skill import is_baseline
+from crossres_ml.models.registry import ABOUT
 from crossres_ml.report.summary import Summary
 
 # Colours that stay apart for colour-blind readers: Okabe and Ito 2008 (jfly.uni-koeln.de/color).
@@ -82,9 +83,8 @@ def _new(width: float, height: float, layout: Literal["constrained"] | None = "c
 
 
 def _model_order(metrics: pd.DataFrame) -> list[str]:
-    """Baselines first, each kind by name in the order in which the program lists them."""
-    known = [m for m in ESTIMATORS if m in set(metrics.model)]
-    return sorted(known, key=lambda m: not ESTIMATORS[m].baseline)
+    """Baselines first."""
+    return [m for m in ABOUT if m in set(metrics.model)]
 
 
 def _draw_skill(axes: Axes, rows: pd.DataFrame, order: list[str], champion: str, metric: str) -> None:
@@ -94,7 +94,7 @@ def _draw_skill(axes: Axes, rows: pd.DataFrame, order: list[str], champion: str,
         if name not in found:
             continue
         value, low, high = (found[name][k] for k in ("value", "low", "high"))
-        kind = "baseline" if ESTIMATORS[name].baseline else "champion" if name == champion else "model"
+        kind = "baseline" if is_baseline(name) else "champion" if name == champion else "model"
         marker, colour, fill = _KINDS[kind]
         axes.plot([low, high], [y, y], color=colour, lw=2, solid_capstyle="butt")
         axes.plot(value, y, marker, color=colour, markerfacecolor=fill, ms=7, mew=1.6)

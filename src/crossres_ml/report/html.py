@@ -17,8 +17,8 @@ from markupsafe import Markup
 from crossres_ml.artifacts import atomic
 from crossres_ml.cohort.cohort import RESPONSES
 from crossres_ml.config import TASKS, TaskName, TrainConfig
-from crossres_ml.evaluation.skill import better
-from crossres_ml.models.registry import ESTIMATORS
+from crossres_ml.evaluation.skill import better, is_baseline
+from crossres_ml.models.registry import ABOUT
 from crossres_ml.report.cards import LIMITS
 from crossres_ml.report.figures import TASK_TITLES, TOP
 from crossres_ml.report.summary import Interval, SplitMode, Summary, TaskSummary
@@ -32,7 +32,11 @@ METRIC_NAMES = {
     "within_lineage_spearman": "Spearman in lineage",
 }
 TASK_NAMES: dict[TaskName, str] = {**TASK_TITLES, "cross": "Both (cross-resistance)"}
-MODE_NAMES = {"cell_line_out": "Held-out cell lines", "lineage_out": "Held-out lineages"}
+MODE_NAMES = {
+    "cell_line_out": "Held-out cell lines",
+    "lineage_out": "Held-out lineages",
+    "study_out": "Held-out study",
+}
 _NOT_BETTER = "not shown to be better than the best naive model"
 CAPTIONS = {
     "skill": "AUROC (top) and Spearman correlation with the measured response (bottom) of every model on "
@@ -90,12 +94,12 @@ def _rank(rank: float) -> str:
 def _models(task: TaskSummary, mode: str) -> list[dict[str, Any]]:
     """Rows of a skill table: baselines first, then models, each with its role."""
     naive = {str(k): v for k, v in task.paired_baseline.items()}
-    names = sorted(task.models, key=lambda m: (not ESTIMATORS[m].baseline, list(ESTIMATORS).index(m)))
+    names = sorted(task.models, key=list(ABOUT).index)
     rows = []
     for name in names:
         modes = {str(k): v for k, v in task.models[name].items()}
         if mode in modes:
-            role = "champion" if name == task.champion else "baseline" if ESTIMATORS[name].baseline else ""
+            role = "champion" if name == task.champion else "baseline" if is_baseline(name) else ""
             role = "best baseline" if name == naive.get(mode) else role
             rows.append({"name": name, "role": role, "metrics": modes[mode]})
     return rows
@@ -218,8 +222,8 @@ def _context(results: Path, summary: Summary) -> dict[str, Any]:
         "mode_names": MODE_NAMES,
         "metric_names": METRIC_NAMES,
         "models": {(t, m): _models(summary.tasks[t], m) for t in TASKS for m in modes},
-        "baselines": [m for m, kind in ESTIMATORS.items() if kind.baseline],
-        "about_models": {m: (kind.__doc__ or "").split("\n")[0] for m, kind in ESTIMATORS.items()},
+        "baselines": [m for m in ABOUT if is_baseline(m)],
+        "about_models": ABOUT,
         "responses": RESPONSES,
         "splits": _splits(results / "splits.csv"),
         "coverage": _records(results / "coverage.csv"),
