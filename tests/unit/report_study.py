@@ -16,7 +16,7 @@ from crossres_ml.audit.attribution import named_genes, rank_features
 from crossres_ml.cohort.cohort import Cohort
 from crossres_ml.cohort.labels import scored_lines
 from crossres_ml.config import TASKS, TrainConfig
-from crossres_ml.evaluation.heldout import fold_data, list_folds, task_matrix
+from crossres_ml.evaluation.folds import FULL, fold_data, list_folds, task_matrix
 from crossres_ml.evaluation.skill import assess
 from crossres_ml.report.summary import DataSummary, Summary, build_summary
 from crossres_ml.splits import describe_splits
@@ -65,21 +65,22 @@ def make_results(
 
 def _predictions(cohort: Cohort, config: TrainConfig, splits: pd.DataFrame) -> pd.DataFrame:
     rng, X, parts = np.random.default_rng(5), task_matrix(cohort, config), []
-    for fold in list_folds(cohort, splits):
-        truth = fold_data(cohort, config, X, fold).truth.rename_axis("model_id").reset_index()
-        z = (truth.response - truth.response.mean()) / truth.response.std()
-        for name in config.models:
-            score = SKILL[name] * (z + rng.normal(size=len(z))) if SKILL[name] else 0 * z
-            made = {
-                "score": score,
-                "expected": truth.response.mean() + score * truth.response.std() / 3,
-                "probability": 1 / (1 + np.exp(1 - score)),
-                "inner_spearman": SKILL[name],
-                "top_third": (truth.response >= truth.response.quantile(2 / 3)).astype(float),
-                "residual": truth.response.where(truth.index % 9 > 0),
-            }
-            where = {"model": name, "task": fold.task, "mode": fold.mode, "variant": "full"}
-            parts.append(truth.assign(**made, **where, repeat=fold.repeat, fold=fold.fold))
+    for fold in list_folds(cohort, splits, config):
+        if fold.variant != FULL:
+            continue
+        for task, table in fold_data(cohort, config, X, fold).truth.items():
+            truth = table.rename_axis("model_id").reset_index()
+            z = (truth.response - truth.response.mean()) / truth.response.std()
+            for name in config.models:
+                score = SKILL[name] * (z + rng.normal(size=len(z))) if SKILL[name] else 0 * z
+                made = {
+                    "score": score,
+                    "expected": truth.response.mean() + score * truth.response.std() / 3,
+                    "probability": 1 / (1 + np.exp(1 - score)),
+                    "inner_spearman": SKILL[name],
+                }
+                where = {"model": name, "task": task, "mode": fold.mode, "variant": FULL}
+                parts.append(truth.assign(**made, **where, repeat=fold.repeat, fold=fold.fold))
     return pd.concat(parts, ignore_index=True)
 
 
