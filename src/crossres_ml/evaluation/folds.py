@@ -12,13 +12,15 @@ import pandas as pd
 from crossres_ml.cohort.cohort import Cohort
 from crossres_ml.cohort.labels import TASK_RESPONSES, LabelRule
 from crossres_ml.config import TASKS, TaskName, TrainConfig
+from crossres_ml.evaluation.alarms import PERMUTED
+from crossres_ml.evaluation.draws import FULL
 from crossres_ml.models.baselines import RSI
 from crossres_ml.models.estimators import BURDEN, TrainingView, select_features
 from crossres_ml.models.gp import MOLECULAR
 from crossres_ml.models.kernels import BlockKernels
 from crossres_ml.splits import STUDIES, TEST, TRAIN
 
-FULL, PERMUTED, RETRAINED = "full", "permuted", "_retrained"
+RETRAINED = "_retrained"
 _ALWAYS_PREFIXES = ("lineage:", "subtype:")
 _PRUNE = 0.8
 _GENERAL = "general_sensitivity"

@@ -17,8 +17,8 @@ from crossres_ml.cohort.cohort import Cohort
 from crossres_ml.cohort.labels import LabelRule
 from crossres_ml.config import TaskName, TrainConfig
 from crossres_ml.evaluation.alarms import check_unseen
+from crossres_ml.evaluation.draws import FULL
 from crossres_ml.evaluation.folds import (
-    FULL,
     HAVE,
     NO_CAUTION,
     Fold,
@@ -30,7 +30,7 @@ from crossres_ml.evaluation.folds import (
 )
 from crossres_ml.evaluation.skill import is_baseline
 from crossres_ml.models.estimators import TrainingView
-from crossres_ml.models.fit import ModelSet, fit_profile, needs_profile, offered
+from crossres_ml.models.fit import COMBINED, ModelSet, fit_profile, needs_profile, offered
 from crossres_ml.models.profile import DrugProfile, enough_drugs
 from crossres_ml.models.resistance import FittedModel
 
@@ -87,6 +87,7 @@ def run_fold(data: FoldData, config: TrainConfig) -> tuple[pd.DataFrame, pd.Data
     """
     fold = data.fold
     names = config.models if fold.variant == FULL else config.side_models
+    partial = {*COMBINED, *config.side_models} - {n for n in names if is_baseline(n)}
     predictions, contributions = [], []
     with threadpool_limits(1):
         models = model_set(data, config, names)
@@ -101,7 +102,7 @@ def run_fold(data: FoldData, config: TrainConfig) -> tuple[pd.DataFrame, pd.Data
                 model = models.get(task, name)
                 seconds = models.seconds[task, name]
                 for variant, X in inputs.items():
-                    if variant == fold.variant or not is_baseline(name):
+                    if variant == fold.variant or name in partial:
                         rows = _scored(model, X, data.truth[task], seconds)
                         predictions.append(rows.assign(task=task, variant=variant))
                 if fold.variant == FULL and fold.mode == "cell_line_out" and not is_baseline(name):
