@@ -86,7 +86,8 @@ def test_genes_of_few_reference_lines_are_left_out_and_said() -> None:
     assert [g for g in GENES if g not in z] == ["G07", "G09"]
     assert list(z.index) == [i for i in INSIDE if i != INSIDE[4]]
     assert made.dropped == [
-        ("genes for scores", 1, "measured in under 80% of the 80 lines without responses")
+        ("genes for scores", 1, "measured in under 80% of the 80 lines without responses"),
+        ("genes for scores", 1, "the same in all lines without responses"),
     ]
 
 

@@ -50,6 +50,9 @@ def reference_z(context: Context) -> pd.DataFrame | None:
         f"measured in under {MIN_REFERENCE_SHARE:.0%} of the {len(reference)} lines without responses",
     )
     genes = reference.columns[spread > 0]
+    context.drop(
+        "genes for scores", reference.shape[1] - len(genes), "the same in all lines without responses"
+    )
     own: pd.DataFrame = merged.loc[merged.index.isin(context.lines.index), genes].dropna().astype(float)
     z: pd.DataFrame = (own - mean[genes]) / spread[genes]
     return z
