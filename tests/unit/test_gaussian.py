@@ -201,6 +201,16 @@ def test_constant_response_and_few_lines() -> None:
     assert np.isfinite(held_out_scores(few, ONE[:3], [np.array([i]) for i in range(3)])).all()
 
 
+def test_a_single_kernel_will_do() -> None:
+    gp = fit_gp(BASES[:1], ONE)
+    assert gp.kernel_.weights.shape == (1,)
+    theta = gp.kernel_.theta
+    value, gradient = gp.log_marginal_likelihood(theta, eval_gradient=True)
+    plain, plain_gradient = GaussianProcessRegressor.log_marginal_likelihood(gp, theta, eval_gradient=True)
+    assert value == pytest.approx(plain, rel=1e-9)
+    np.testing.assert_allclose(gradient, plain_gradient, atol=1e-6)
+
+
 def test_the_same_again() -> None:
     one, two = (fit_gp(BASES, SEVERAL) for _ in range(2))
     np.testing.assert_array_equal(one.kernel_.theta, two.kernel_.theta)

@@ -44,6 +44,15 @@ class SumOfBlocks(Kernel):  # type: ignore[misc]
         self.bases, self.weights, self.noise = bases, weights, noise
 
     @property
+    def weights(self) -> np.ndarray:
+        """Weight of each kernel."""
+        return self._weights
+
+    @weights.setter
+    def weights(self, values: np.ndarray | float) -> None:
+        self._weights = np.atleast_1d(values)  # scikit-learn gives the weight of a single kernel as a number
+
+    @property
     def hyperparameter_noise(self) -> Hyperparameter:
         """Noise variance, bounded."""
         return Hyperparameter("noise", "numeric", _NOISE_BOUNDS)

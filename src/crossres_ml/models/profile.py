@@ -144,7 +144,9 @@ class DrugProfile:
             )
         self.fitted_on = frozenset(drugs.index[known])
         table = drugs[known].to_numpy(dtype=float)
-        wide = (np.isfinite(table).sum(axis=0) >= MIN_LINES) & (np.nanmax(table, 0) > np.nanmin(table, 0))
+        seen = np.isfinite(table)
+        varies = np.where(seen, table, -np.inf).max(axis=0) > np.where(seen, table, np.inf).min(axis=0)
+        wide = (seen.sum(axis=0) >= MIN_LINES) & varies
         targets = self._targets(table, wide, genotoxic)
         kernels = BlockKernels(self.specs).fit(X)
         inputs = kernels.transform(X)
@@ -158,6 +160,10 @@ class DrugProfile:
         self.weights = dict(zip(kernels.names, map(float, weights), strict=True))
         out = self.machine.predict(X)
         out[known] = _without_relatives(gp, targets - centre, groups[known]) + centre
+        if (kin := np.isin(groups, groups[known]) & ~known).any():
+            cross = kernels.kernels([(z[kin], measured[kin]) for z, measured in inputs], known_inputs)
+            weighted = np.tensordot(weights, cross, axes=1)
+            out[kin] = _from_others(gp, solved, weighted, groups[kin], groups[known]) + centre
         self.cross_fitted = pd.DataFrame(out.astype(np.float32), X.index, self.names)
         return self
 
@@ -263,3 +269,16 @@ def _without_relatives(gp: BlockGP, targets: np.ndarray, groups: np.ndarray) -> 
     order = np.argsort(groups, kind="stable")
     edges = np.flatnonzero(np.r_[True, groups[order][1:] != groups[order][:-1]])
     return held_out_scores(gp, targets, np.split(order, edges[1:]))
+
+
+def _from_others(
+    gp: BlockGP, solved: np.ndarray, cross: np.ndarray, own: np.ndarray, groups: np.ndarray
+) -> np.ndarray:
+    """Prediction of lines without drugs from those lines with drugs that are not their relatives."""
+    precision = cho_solve((gp.L_, True), np.eye(len(solved)))
+    out = np.empty((len(cross), solved.shape[1]))
+    for i, group in enumerate(own):
+        rows = np.flatnonzero(groups == group)
+        left_out = np.linalg.solve(precision[np.ix_(rows, rows)], solved[rows])
+        out[i] = cross[i] @ (solved - precision[:, rows] @ left_out)
+    return out
