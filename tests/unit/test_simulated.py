@@ -22,7 +22,7 @@ from crossres_ml.splits import make_splits
 
 CONFIG = TrainConfig(
     seed=1,
-    splits=SplitConfig(folds=3, repeats=1, lineage_min_lines=1000),
+    splits=SplitConfig(seed=1, folds=3, repeats=1, lineage_min_lines=1000),
     features=FeatureConfig(blocks=("rna", "mutation", "driver", "burden", "lineage"), min_events=25),
     models=("prevalence", "lineage_mean", "ridge"),
     inner_folds=2,
@@ -38,7 +38,8 @@ def large(panels: Panels) -> tuple[SimulatedStudy, Cohort]:
 
 
 def results(cohort: Cohort, folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
-    splits = make_splits(cohort, CONFIG.splits, quantile=2 / 3, seed=CONFIG.seed)
+    splits = make_splits(cohort, CONFIG.splits, quantile=2 / 3)
+    splits = splits[splits["mode"] == "cell_line_out"]
     return evaluate(cohort, CONFIG, splits, FoldStore(folder), jobs=1)
 
 
@@ -66,6 +67,43 @@ def test_shape_of_the_study(cohort: Cohort, study: SimulatedStudy) -> None:
     assert all(len(set(names)) == 1 for _, names in group.groupby(models[related]))
     # a pair may share half of its 15 rare mutations by chance
     assert 0 <= len(lines) - lines.group.nunique() - group.duplicated().sum() <= 2
+
+
+def test_screens_share_the_latent_responses(large: tuple[SimulatedStudy, Cohort]) -> None:
+    """Other drugs hold a general factor; genotoxic ones follow chemotherapy more."""
+    responses, drugs = large[1].responses, large[1].drugs
+    info = large[1].drug_info
+    rho = responses.corr("spearman")
+    assert 0.5 < rho.general_sensitivity.chemotherapy < 0.9
+    assert 0.1 < rho.general_sensitivity.radiation < 0.5
+    assert 0.7 < rho.chemotherapy_gdsc.chemotherapy < 0.95
+    assert 0.5 < rho.lq_alpha.radiation < 0.9
+    others = info[(info.dataset == "ctrp") & ~info.panel]
+    assert len(others) == 60
+    follows = drugs[others.index].corrwith(responses.chemotherapy, method="spearman")
+    assert follows[others.genotoxic].mean() > follows[~others.genotoxic].mean() + 0.1
+    assert follows[~others.genotoxic].mean() > 0.2
+
+
+def test_some_lines_are_only_in_gdsc(cohort: Cohort, study: SimulatedStudy) -> None:
+    has = cohort.responses.notna()
+    only = has.index[has.chemotherapy_gdsc & ~has.chemotherapy & ~has.radiation]
+    assert 0.03 < len(only) / len(has) < 0.12
+    people = study.tables["depmap_models"].set_index("model_id").patient_id
+    none_in_ctrp = ~cohort.drugs.filter(like="ctrp:").notna().any(axis=1)
+    alone = only[none_in_ctrp[only] & (cohort.lines.lineage[only] != BLOOD)]
+    assert len(alone) > 3
+    assert not people.duplicated(keep=False)[alone].any()
+
+
+def test_every_size_has_subtypes_and_more_blocks(cohort: Cohort, panels: Panels) -> None:
+    assert cohort.lines.subtype.nunique() == 11 + 4
+    assert {"progeny", "metabolomics", "subtype"} <= set(cohort.blocks)
+    assert cohort.coverage().lines["metabolomics"] == pytest.approx(0.9 * len(cohort.lines), abs=1)
+    small = simulate(panels, lines=100, seed=3)
+    made = build_cohort(small.tables, panels, kind="simulated", sources={})
+    assert made.drugs.shape[1] == 0
+    assert made.responses.general_sensitivity.notna().sum() > 80
 
 
 def test_relatives_are_alike(cohort: Cohort) -> None:
@@ -121,7 +159,7 @@ def test_permuted_responses_give_chance(
     tables = dict(study.tables)
     radiation, chemo = tables["radiation"], tables["ctrp_auc"]
     order = rng.permutation(len(radiation))
-    tables["radiation"] = radiation.assign(**{c: radiation[c].to_numpy()[order] for c in ("auc", "sf2")})
+    tables["radiation"] = radiation.iloc[order].assign(cell_line=radiation.cell_line.to_numpy())
     names = chemo.cell_line.unique()
     dealt = dict(zip(names, rng.permutation(names), strict=True))
     tables["ctrp_auc"] = chemo.assign(cell_line=chemo.cell_line.map(dealt))
