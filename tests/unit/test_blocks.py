@@ -232,7 +232,7 @@ def test_a_table_that_has_a_line_twice_gives_its_first_row() -> None:
 
 
 def test_antibodies_that_are_not_validated_are_marked() -> None:
-    names = ["Bad_Caution", "CD20 _Caution", "Good", "caution_tape"]
+    names = ["Bad_Caution", "CD20 _Caution", "Good", "x_caution"]
     table = wide(np.zeros((1, 4)), ["L0_LUNG"], names, "ccle_name")
     features = build_blocks(context({"rppa": table}))[1]
     assert features.caution.dtype == bool
