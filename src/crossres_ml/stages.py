@@ -231,4 +231,14 @@ def save_final_models(
         facts = {**data.model_dump(mode="json"), "training_lines": len(view.X)}
         card = model_card(task, summarise_task(tables, task), data)
         profile = final.profile if needs_profile([model.name]) else None
-        save_bundle(folder / task, model, profile, final.rules[task], view.X, cohort.features, facts, card)
+        save_bundle(
+            folder / task,
+            model,
+            profile,
+            cohort.scorer,
+            final.rules[task],
+            view.X,
+            cohort.features,
+            facts,
+            card,
+        )

@@ -11,6 +11,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
+from crossres_ml.cohort.scores import GeneSetScorer
 from crossres_ml.errors import CohortError, preview
 
 RESPONSES: Mapping[str, str] = MappingProxyType(
@@ -62,6 +63,8 @@ class Cohort:
         Names that could not be joined: table, alias, reason.
     dropped : pandas.DataFrame
         What was left out on purpose: what, count, reason.
+    scorer : GeneSetScorer or None
+        How expression became the block ``gene_set``; new samples are scored with it.
 
     Raises
     ------
@@ -79,6 +82,7 @@ class Cohort:
     sources: Mapping[str, str]
     unresolved: pd.DataFrame
     dropped: pd.DataFrame
+    scorer: GeneSetScorer | None = None
 
     def __post_init__(self) -> None:
         problems = list(self._problems())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import pandas as pd
 
@@ -20,7 +22,50 @@ REPAIR_WORDS = (
 )  # fmt: skip
 
 
-def reference_z(context: Context) -> pd.DataFrame | None:
+@dataclass(frozen=True, eq=False)
+class GeneSetScorer:
+    """How expression becomes scores of gene sets: the same for the cohort and for new samples.
+
+    Attributes
+    ----------
+    mean, spread : pandas.Series
+        Gene -> log2_tpm of the lines without any response.
+    net : pandas.DataFrame
+        ``source``, ``target``, ``weight``: sets with at least five of these genes.
+    """
+
+    mean: pd.Series
+    spread: pd.Series
+    net: pd.DataFrame
+
+    @property
+    def genes(self) -> list[str]:
+        """Genes that a sample must have, all of them."""
+        return list(self.mean.index)
+
+    def score(self, expression: pd.DataFrame) -> pd.DataFrame:
+        """Score samples.
+
+        Parameters
+        ----------
+        expression : pandas.DataFrame
+            Samples x genes (at least ``genes``), log2_tpm.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Samples x sets, t values; NaN for samples that lack a gene.
+        """
+        z = (expression[self.genes].astype(float) - self.mean) / self.spread
+        whole = z.notna().all(axis=1)
+        sets = sorted(self.net.source.unique())
+        out = pd.DataFrame(np.nan, expression.index, sets)
+        if whole.any():
+            out.loc[whole] = activities(z[whole], self.net)[sets]
+        return out
+
+
+def reference_z(context: Context) -> tuple[pd.DataFrame, pd.Series, pd.Series] | None:
     """Expression of the cohort's lines, standardised by lines that have no response at all.
 
     Mean and spread of a gene come from expression lines outside the cohort, so nothing is learned
@@ -34,8 +79,9 @@ def reference_z(context: Context) -> pd.DataFrame | None:
 
     Returns
     -------
-    pandas.DataFrame or None
-        Lines x genes, z units, nothing missing; None when there are too few lines outside.
+    tuple or None
+        Lines x genes, z units, nothing missing, with the mean and the spread of each gene; None when
+        there are too few lines outside.
     """
     merged = all_expression(context)[0]
     reference = merged[~merged.index.isin(context.lines.index)]
@@ -55,7 +101,7 @@ def reference_z(context: Context) -> pd.DataFrame | None:
     )
     own: pd.DataFrame = merged.loc[merged.index.isin(context.lines.index), genes].dropna().astype(float)
     z: pd.DataFrame = (own - mean[genes]) / spread[genes]
-    return z
+    return z, mean[genes], spread[genes]
 
 
 def activities(z: pd.DataFrame, net: pd.DataFrame) -> pd.DataFrame:
@@ -83,13 +129,16 @@ def activities(z: pd.DataFrame, net: pd.DataFrame) -> pd.DataFrame:
 def _scored(context: Context, name: str, net: pd.DataFrame) -> pd.DataFrame | None:
     if "reference_z" not in context.kept:
         context.kept["reference_z"] = reference_z(context)
-    z: pd.DataFrame | None = context.kept["reference_z"]
-    if z is None or z.empty:
+    found: tuple[pd.DataFrame, pd.Series, pd.Series] | None = context.kept["reference_z"]
+    if found is None or found[0].empty:
         context.drop(f"block {name}", 1, f"under {MIN_REFERENCE_LINES} expression lines without responses")
         return None
+    z, mean, spread = found
     size = net[net.target.isin(z.columns)].groupby("source").target.nunique()
     few = net.source.nunique() - int((size >= MIN_TARGETS).sum())
     context.drop(f"{name} sets", few, f"fewer than {MIN_TARGETS} of their genes measured")
+    known = net[net.target.isin(z.columns) & net.source.isin(size.index[size >= MIN_TARGETS])]
+    context.kept[f"{name}_scorer"] = GeneSetScorer(mean, spread, known.reset_index(drop=True))
     return activities(z, net)
 
 

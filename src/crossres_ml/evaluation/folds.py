@@ -25,12 +25,12 @@ _ALWAYS_PREFIXES = ("lineage:", "subtype:")
 _PRUNE = 0.8
 _GENERAL = "general_sensitivity"
 HAVE: Mapping[str, tuple[str, ...]] = {
-    "rna": ("rna:",),
+    "rna": ("rna:", "gene_set:"),
     "mutations": ("mutation:", "variant:", "driver:", "hotspot:", "burden:"),
-    "rna_mutations": ("rna:", "mutation:", "variant:", "driver:", "hotspot:", "burden:"),
-    "rna_rppa": ("rna:", "rppa:"),
+    "rna_mutations": ("rna:", "gene_set:", "mutation:", "variant:", "driver:", "hotspot:", "burden:"),
+    "rna_rppa": ("rna:", "gene_set:", "rppa:"),
 }
-"""What a user may have: name -> prefixes of the measured features."""
+"""What a user may have: name -> prefixes of the features (gene sets are scored from the RNA)."""
 NO_CAUTION = "no_caution"
 
 

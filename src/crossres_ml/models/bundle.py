@@ -17,8 +17,16 @@ import pandas as pd
 
 from crossres_ml.artifacts import MANIFEST, is_intact, versions, write_json, write_manifest
 from crossres_ml.cohort.labels import LabelRule
+from crossres_ml.cohort.scores import GeneSetScorer
 from crossres_ml.errors import BundleError, preview
-from crossres_ml.models.parts import load_model, load_profile, save_model, save_profile
+from crossres_ml.models.parts import (
+    load_model,
+    load_profile,
+    load_scorer,
+    save_model,
+    save_profile,
+    save_scorer,
+)
 from crossres_ml.models.profile import PREFIXES, DrugProfile
 from crossres_ml.models.resistance import FittedModel
 
@@ -41,12 +49,15 @@ class Bundle:
         The fitted model.
     profile : DrugProfile or None
         Predicts the drug profile that the model reads.
+    scorer : GeneSetScorer or None
+        Scores gene sets of samples that come with expression.
     """
 
     recipe: dict[str, Any]
     features: pd.DataFrame
     model: FittedModel
     profile: DrugProfile | None
+    scorer: GeneSetScorer | None = None
 
     @property
     def task(self) -> str:
@@ -57,6 +68,24 @@ class Bundle:
     def kind(self) -> str:
         """``real`` or ``simulated``: what it was trained on."""
         return str(self.recipe["data"]["kind"])
+
+    def with_gene_sets(self, X: pd.DataFrame) -> pd.DataFrame:
+        """Score the gene sets of samples that have all their genes, where no score is given.
+
+        Parameters
+        ----------
+        X : pandas.DataFrame
+            Columns exactly the bundle's features.
+
+        Returns
+        -------
+        pandas.DataFrame
+            The same columns.
+        """
+        if self.scorer is None or not X[[f"rna:{g}" for g in self.scorer.genes]].notna().all(axis=1).any():
+            return X
+        scores = self.scorer.score(X.rename(columns=lambda c: c.removeprefix("rna:"))).add_prefix("gene_set:")
+        return X.fillna(scores.astype(np.float32))
 
     def predict(self, X: pd.DataFrame) -> pd.DataFrame:
         """Score aligned profiles.
@@ -80,18 +109,21 @@ class Bundle:
         if list(X.columns) != list(self.features.index):
             raise BundleError("columns are not the model's features in its order", do="align the table first")
         # features are float32 in training; a text file and a parquet file then give the same bits
-        values = X.astype(np.float32)
+        values = self.with_gene_sets(X.astype(np.float32))
         if self.profile is not None:
             values = values.join(self.profile.predict(values))
         return self.model.predict(values)
 
 
-def _feature_table(model: FittedModel, X: pd.DataFrame, info: pd.DataFrame) -> list[dict[str, Any]]:
+def _feature_table(
+    model: FittedModel, X: pd.DataFrame, info: pd.DataFrame, scorer: GeneSetScorer | None
+) -> list[dict[str, Any]]:
     """Describe each feature from the training lines alone."""
     shares = model.explain(X)
-    columns = [c for c in X.columns if c in shares.columns and not c.startswith(PREFIXES)]
+    needed = {*shares.columns, *(f"rna:{g}" for g in (scorer.genes if scorer else []))}
+    columns = [c for c in X.columns if c in needed and not c.startswith(PREFIXES)]
     values = X[columns]
-    share = shares[columns].abs().sum()
+    share = shares.reindex(columns=columns, fill_value=0.0).abs().sum()
     share = share / share.sum() if share.sum() > 0 else share
     table = info.loc[columns, ["block", "name", "unit"]].assign(
         median=values.median(), low=values.min(), high=values.max(), share=share
@@ -106,6 +138,7 @@ def save_bundle(
     folder: Path,
     model: FittedModel,
     profile: DrugProfile | None,
+    scorer: GeneSetScorer | None,
     rule: LabelRule,
     X: pd.DataFrame,
     info: pd.DataFrame,
@@ -122,6 +155,8 @@ def save_bundle(
         Fitted.
     profile : DrugProfile or None
         The drug profile that the model reads.
+    scorer : GeneSetScorer or None
+        How the training lines' gene sets were scored.
     rule : LabelRule
         The label rule of the same training lines.
     X : pandas.DataFrame
@@ -139,12 +174,15 @@ def save_bundle(
         If the kind of model cannot be kept.
     """
     folder.mkdir(parents=True)
+    if not any(c.startswith("gene_set:") for c in model.explain(X.iloc[:1]).columns):
+        scorer = None
     recipe = {
         "format": FORMAT,
         "task": rule.task,
         "model": save_model(model, folder),
         "profile": None if profile is None else save_profile(profile, folder),
-        "features": _feature_table(model, X, info),
+        "gene_sets": None if scorer is None else save_scorer(scorer, folder),
+        "features": _feature_table(model, X, info, scorer),
         "lineages": sorted(c.split(":", 1)[1] for c in X.columns if c.startswith("lineage:")),
         "label_rule": {"quantile": rule.quantile, "cuts": rule.cuts, "grids": rule.grids},
         "inner_spearman": model.inner_spearman,
@@ -197,7 +235,9 @@ def load_bundle(folder: Path) -> Bundle:
             do="train again",
         )
     if lacking := [
-        k for k in ("task", "model", "profile", "features", "lineages", "data") if k not in recipe
+        k
+        for k in ("task", "model", "profile", "gene_sets", "features", "lineages", "data")
+        if k not in recipe
     ]:
         raise BundleError(
             f"{RECIPE} lacks {preview(lacking)}: part of the recipe is gone",
@@ -207,6 +247,7 @@ def load_bundle(folder: Path) -> Bundle:
     try:
         model = load_model(recipe["model"], folder)
         profile = load_profile(recipe["profile"], folder) if recipe["profile"] else None
+        scorer = load_scorer(recipe["gene_sets"], folder) if recipe["gene_sets"] else None
     except Exception as e:
         raise BundleError(f"the model cannot be loaded: {e}", where=str(folder), do="train again") from e
-    return Bundle(recipe, pd.DataFrame(recipe["features"]).set_index("feature"), model, profile)
+    return Bundle(recipe, pd.DataFrame(recipe["features"]).set_index("feature"), model, profile, scorer)

@@ -19,6 +19,7 @@ MOLECULAR = (
     KernelSpec("rna", "rbf", ("rna:",), fill="rna_array:", min_spread=0.3, min_share=0.5),
     KernelSpec("rppa", "rbf", ("rppa:",)),
     KernelSpec("progeny", "rbf", ("progeny:",)),
+    KernelSpec("gene_set", "rbf", ("gene_set:",)),
     KernelSpec("mutation", "rbf", ("mutation:",), min_events=25),
     KernelSpec("slfn11", "rbf", ("rna:SLFN11", "slfn11:")),
     KernelSpec("lineage", "linear", ("lineage:", "subtype:")),

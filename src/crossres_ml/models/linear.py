@@ -81,8 +81,10 @@ class ElasticNetScore(LinearPipeline):
         return super().fit(view)
 
     def _final(self) -> ElasticNet:
-        # half L1, half L2; the coordinate descent visits coefficients in order, so nothing is random
-        return ElasticNet(alpha=self.settings["share"] * self._spread, l1_ratio=0.5, max_iter=5000, tol=1e-3)
+        # half L1, half L2 for a response of spread 1: only the L1 part has the unit of the response;
+        # the coordinate descent visits coefficients in order, so nothing is random
+        alpha, ratio = self.settings["share"] / 2 * (1 + self._spread), self._spread / (1 + self._spread)
+        return ElasticNet(alpha=alpha, l1_ratio=ratio, max_iter=5000, tol=1e-3)
 
 
 class LogisticScore(LinearPipeline):

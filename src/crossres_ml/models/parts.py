@@ -15,6 +15,7 @@ import pandas as pd
 from scipy.linalg import cho_solve
 from sklearn.pipeline import Pipeline
 
+from crossres_ml.cohort.scores import GeneSetScorer
 from crossres_ml.errors import BundleError
 from crossres_ml.models.combine import Combination
 from crossres_ml.models.gp import GaussianProcessScore
@@ -243,6 +244,48 @@ def load_profile(told: dict[str, Any], folder: Path) -> DrugProfile:
     profile.machine = KernelMachine.from_state(told, _load_arrays(folder / told["file"]))
     profile.names, profile.fitted_on = list(told["names"]), frozenset()
     return profile
+
+
+def save_scorer(scorer: GeneSetScorer, folder: Path) -> dict[str, Any]:
+    """Write how gene sets are scored.
+
+    Parameters
+    ----------
+    scorer : GeneSetScorer
+        Of the training lines.
+    folder : Path
+        Existing folder.
+
+    Returns
+    -------
+    dict
+        JSON-ready description.
+    """
+    arrays = {"mean": scorer.mean.to_numpy(), "spread": scorer.spread.to_numpy()}
+    _save_arrays(folder / "gene_sets.npz", arrays | {"weight": scorer.net.weight.to_numpy(dtype=float)})
+    names = {n: scorer.net[n].astype(str).tolist() for n in ("source", "target")}
+    return {"file": "gene_sets.npz", "genes": scorer.genes, **names}
+
+
+def load_scorer(told: dict[str, Any], folder: Path) -> GeneSetScorer:
+    """Rebuild how gene sets are scored.
+
+    Parameters
+    ----------
+    told : dict
+        As `save_scorer` gave it.
+    folder : Path
+        Where its file is.
+
+    Returns
+    -------
+    GeneSetScorer
+        Scores as before.
+    """
+    arrays = _load_arrays(folder / told["file"])
+    net = pd.DataFrame({"source": told["source"], "target": told["target"], "weight": arrays["weight"]})
+    mean, spread = (pd.Series(arrays[n], told["genes"]) for n in ("mean", "spread"))
+    return GeneSetScorer(mean, spread, net)
 
 
 def _save_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:

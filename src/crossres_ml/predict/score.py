@@ -86,6 +86,8 @@ def score_profiles(profiles: Profiles, bundles: list[Bundle], where: str) -> pd.
     told: list[str] = []
     for bundle in bundles:
         X, missing = align(profiles, bundle)
+        X = bundle.with_gene_sets(X)
+        missing = [f for f in missing if X[f].isna().all()]
         if len(missing) == len(bundle.features):
             raise ProfileError(
                 f"has none of the {len(bundle.features)} features of the {bundle.task} model",
