@@ -15,6 +15,10 @@ from threadpoolctl import threadpool_limits
 from crossres_ml.cohort.build import build_cohort
 from crossres_ml.cohort.cohort import DRUG_COLUMNS, RESPONSES, Cohort
 from crossres_ml.config import FeatureConfig, Panels, SplitConfig, TrainConfig, load_panels
+from crossres_ml.evaluation.folds import FoldData, fold_data, list_folds, task_matrix
+from crossres_ml.evaluation.heldout import model_set
+from crossres_ml.models.fit import COMBINED, ModelSet
+from crossres_ml.models.registry import ESTIMATORS
 from crossres_ml.sources.registry import load_registry
 from crossres_ml.sources.resolve import MIRROR_VARIABLE, NEARBY_MIRROR, Found, resolve
 from crossres_ml.sources.simulated import SimulatedStudy, simulate
@@ -123,6 +127,25 @@ def small_config() -> TrainConfig:
 def splits(cohort: Cohort, small_config: TrainConfig) -> pd.DataFrame:
     """The checked splits of the small study."""
     return make_splits(cohort, small_config.splits, quantile=small_config.resistant_quantile)
+
+
+@pytest.fixture(scope="session")
+def every_config(small_config: TrainConfig) -> TrainConfig:
+    """The same with every model that there is."""
+    return small_config.model_copy(update={"models": (*ESTIMATORS, *COMBINED)})
+
+
+@pytest.fixture(scope="session")
+def fold_zero(cohort: Cohort, every_config: TrainConfig, splits: pd.DataFrame) -> FoldData:
+    """The first fold of lines."""
+    fold = list_folds(cohort, splits, every_config)[0]
+    return fold_data(cohort, every_config, task_matrix(cohort, every_config), fold)
+
+
+@pytest.fixture(scope="session")
+def fold_models(fold_zero: FoldData, every_config: TrainConfig) -> ModelSet:
+    """Models of the first fold, fitted as they are asked for."""
+    return model_set(fold_zero, every_config, every_config.models)
 
 
 @pytest.fixture(scope="session")

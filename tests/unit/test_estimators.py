@@ -306,11 +306,8 @@ def test_lineage_mean_is_a_group_by() -> None:
 
 def test_prevalence_ranks_nothing() -> None:
     model = Prevalence(CONFIG, 1).fit(VIEW)
-    np.testing.assert_allclose(model.score(FRESH), Y.mean())
-    assert len(set(model.score(FRESH))) == 1
+    assert set(model.score(FRESH)) == {0.0}
     assert model.explain(FRESH).shape == (NEW, 0)
-    some = dataclasses.replace(VIEW, scored=np.arange(N) < 40)
-    np.testing.assert_allclose(Prevalence(CONFIG, 1).fit(some).score(FRESH), Y[:40].mean())
 
 
 SUBTYPES = pd.DataFrame(

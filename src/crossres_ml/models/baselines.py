@@ -26,13 +26,12 @@ class Prevalence(Estimator):
     baseline = True
 
     def fit(self, view: TrainingView) -> Estimator:
-        """Average the response; the probability is calibrated to the prevalence."""
-        self.overall_ = float(np.mean(view.y[view.scored]))
+        """Nothing to learn: calibration turns the constant score into mean and prevalence."""
         return self
 
     def score(self, X: pd.DataFrame) -> np.ndarray:
-        """Score every line alike."""
-        return np.full(len(X), self.overall_)
+        """Score every line alike, also across folds, whose means would rank them upside down."""
+        return np.zeros(len(X))
 
     def explain(self, X: pd.DataFrame) -> pd.DataFrame:
         """No feature contributes."""
