@@ -36,6 +36,12 @@ def context(**tables: pd.DataFrame) -> Context:
     return Context({"depmap_models": models, **tables}, build_aliases({"depmap_models": models}, none), lines)
 
 
+def reference(made: Context) -> pd.DataFrame:
+    found = reference_z(made)
+    assert found is not None
+    return found[0]
+
+
 def by_hand(y: np.ndarray, weight: np.ndarray) -> float:
     """T of the slope of y over the weights."""
     fit = stats.linregress(weight, y)
@@ -62,15 +68,13 @@ def test_activities_are_the_slopes_of_plain_regressions() -> None:
 
 def test_standardised_by_lines_outside_the_cohort_alone() -> None:
     panel = expression()
-    z = reference_z(context(rna_535=panel))
-    assert z is not None
+    z = reference(context(rna_535=panel))
     outside = panel.loc[OUTSIDE].astype(float)
     expected = (panel.loc[INSIDE].astype(float) - outside.mean()) / outside.std()
     pdt.assert_frame_equal(z, expected, check_names=False)
     poisoned = panel.copy()
     poisoned.loc[INSIDE[1:]] = 1000
-    again = reference_z(context(rna_535=poisoned))
-    assert again is not None
+    again = reference(context(rna_535=poisoned))
     pdt.assert_series_equal(again.loc[INSIDE[0]], z.loc[INSIDE[0]])
 
 
@@ -81,8 +85,7 @@ def test_genes_of_few_reference_lines_are_left_out_and_said() -> None:
     panel["G09"] = np.float32(3)
     panel.loc[INSIDE[4], "G10"] = np.nan
     made = context(rna_535=panel)
-    z = reference_z(made)
-    assert z is not None
+    z = reference(made)
     assert [g for g in GENES if g not in z] == ["G07", "G09"]
     assert list(z.index) == [i for i in INSIDE if i != INSIDE[4]]
     assert made.dropped == [
@@ -118,12 +121,28 @@ def test_hallmark_and_repair_sets_alone() -> None:
     assert values is not None
     assert sorted(values) == ["HALLMARK_A", "REACTOME_DNA_REPAIR"]
     assert ("gene_set sets", 1, "fewer than 5 of their genes measured") in made.dropped
-    z = reference_z(context(rna_535=made.tables["rna_535"]))
-    assert z is not None
+    z = reference(context(rna_535=made.tables["rna_535"]))
     member = np.isin(GENES, GENES[8:14]).astype(float)
     for line in INSIDE:
         expected = by_hand(z.loc[line].to_numpy(), member)
         assert values.loc[line, "REACTOME_DNA_REPAIR"] == pytest.approx(expected)
+
+
+def test_new_samples_are_scored_as_the_cohort_was() -> None:
+    panel = expression()
+    made = context(rna_535=panel, gene_sets=sets_table())
+    values, _ = read_gene_sets(made)
+    assert values is not None
+    scorer = made.kept["gene_set_scorer"]
+    samples = panel.loc[INSIDE[:5]].rename(index=str.lower).assign(FOREIGN=1.0)
+    samples.iloc[1, 3] = np.nan
+    scores = scorer.score(samples)
+    assert scores.iloc[1].isna().all()
+    whole = [0, 2, 3, 4]
+    np.testing.assert_allclose(scores.iloc[whole], values.iloc[whole][list(scores)])
+    alone = scorer.score(samples.iloc[[2]])  # one sample is scored as among others
+    np.testing.assert_allclose(alone, scores.iloc[[2]])
+    assert scorer.score(samples.iloc[[1]]).isna().all(axis=None)
 
 
 def test_factors_keep_the_sign_of_their_targets() -> None:
