@@ -123,14 +123,13 @@ def list_folds(cohort: Cohort, splits: pd.DataFrame, config: TrainConfig) -> lis
         train, test = (pd.Index(part.model_id[part.role == r]).sort_values() for r in (TRAIN, TEST))
         out.append(Fold(str(mode), int(repeat), str(fold), FULL, train, test))
     first = [f for f in out if f.mode == "cell_line_out" and f.repeat == 0]
-    every = [f for f in out if f.mode == "cell_line_out"]
     if config.permuted:
         out += [replace(f, variant=PERMUTED) for f in first]
     for share in config.learning_curve:
         name = f"train_{round(100 * share)}"
         out += [replace(f, variant=name, train=_some(cohort, f, share, config.seed)) for f in first]
     for name in config.retrained:
-        out += [replace(f, variant=name + RETRAINED) for f in every]
+        out += [replace(f, variant=name + RETRAINED) for f in first]
     return out
 
 

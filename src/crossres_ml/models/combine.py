@@ -79,6 +79,7 @@ class Combination(FittedModel):
             cross[rows] = z[rows] @ _weights(z[rest], y[rest], view.scored[rest])
         self.weights = _weights(z, y, view.scored)
         self.conclude(name, cross, view)
+        self.trained_on = self._learned_from()
         return self
 
     def fit_both(self, view: TrainingView, name: str) -> Combination:
@@ -101,7 +102,12 @@ class Combination(FittedModel):
             m.calibration.apply(s)["probability"] for m, s in zip(self.members, inner.T, strict=True)
         ]
         self.conclude(name, self._combined(inner, np.column_stack(probability)), view)
+        self.trained_on = self._learned_from()
         return self
+
+    def _learned_from(self) -> pd.Index:
+        lines: pd.Index = pd.Index(sorted(set().union(*(m.trained_on for m in self.members))))
+        return lines
 
     def _combined(self, scores: np.ndarray, probability: np.ndarray) -> np.ndarray:
         if self.rule == "sum":

@@ -53,7 +53,7 @@ def fit_profile(
 
 
 def members_of(name: str, task: TaskName, config: TrainConfig) -> dict[TaskName, list[str]]:
-    """Name the single models that a model is made of, by task.
+    """Name the models that a model is made of, by task.
 
     Parameters
     ----------
@@ -72,7 +72,8 @@ def members_of(name: str, task: TaskName, config: TrainConfig) -> dict[TaskName,
     if name not in COMBINED:
         return {task: [name]}
     if name == "stack":
-        return {task: [n for n in config.models if n not in COMBINED and not ESTIMATORS[n].baseline]}
+        joint = ["joint_gp"] if task == "cross" and "joint_gp" in config.models else []
+        return {task: [n for n in config.models if n in ESTIMATORS and not ESTIMATORS[n].baseline] + joint}
     return {t: [GaussianProcessScore.name] for t in _PARTS}
 
 

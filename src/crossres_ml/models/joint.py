@@ -88,10 +88,12 @@ class JointModel(FittedModel):
         )
         self._centre = X[[c for c in kernels.columns if c.startswith(PREFIXES)]].mean()
         inverse = cho_solve(factor, np.eye(len(y)))
-        inner = self._cross(inverse, alpha, y, rows, X.index, both, inner_folds(both, folds, seed))
+        groups = pd.concat([pd.Series(v.groups, v.X.index) for v in views])
+        groups = groups[~groups.index.duplicated()].loc[X.index]
+        inner = self._cross(inverse, alpha, y, rows, groups, both, inner_folds(both, folds, seed))
         self.grids = np.quantile(inner, _GRID, axis=0).T
         self.conclude("joint_gp", self._ranks(inner), both)
-        self.index = X.index
+        self.trained_on = X.index
         return self
 
     @staticmethod
@@ -122,23 +124,19 @@ class JointModel(FittedModel):
 
     def _cross(
         self, inverse: np.ndarray, alpha: np.ndarray, y: np.ndarray, rows: Sequence[np.ndarray],
-        lines: pd.Index, both: TrainingView, folds: Sequence[np.ndarray],
+        groups: pd.Series, both: TrainingView, folds: Sequence[np.ndarray],
     ) -> np.ndarray:  # fmt: skip
-        """Both responses of each line of the joint task, predicted without either of them."""
-        at = lines.get_indexer(both.X.index)
-        place = []
-        start = 0
-        for r in rows:
-            position = np.full(len(lines), -1)
-            position[r] = start + np.arange(len(r))
-            place.append(position)
-            start += len(r)
-        out = np.empty((len(at), 2))
+        """Both responses of each line of the joint task, predicted without any of it or its relatives."""
+        at = groups.index.get_indexer(both.X.index)
+        place = np.full((2, len(groups)), -1)
+        place[0, rows[0]] = np.arange(len(rows[0]))
+        place[1, rows[1]] = len(rows[0]) + np.arange(len(rows[1]))
+        guess, out = np.empty(len(y)), np.empty((len(at), 2))
         for fold in folds:
-            first, second = place[0][at[fold]], place[1][at[fold]]
-            held = np.concatenate([first, second])
-            value = y[held] - np.linalg.solve(inverse[np.ix_(held, held)], alpha[held])
-            out[fold] = value.reshape(2, -1).T
+            held = place[:, groups.isin(groups.iloc[at[fold]])].ravel()
+            held = held[held >= 0]  # relatives may have one response only
+            guess[held] = y[held] - np.linalg.solve(inverse[np.ix_(held, held)], alpha[held])
+            out[fold] = guess[place[:, at[fold]]].T
         return np.asarray(out * self.scales + self.means)
 
     def _ranks(self, values: np.ndarray) -> np.ndarray:

@@ -95,7 +95,9 @@ class FittedModel(ABC):
     cross_scores : numpy.ndarray
         Score of each training line by a fit without it.
     index : pandas.Index
-        Training lines.
+        Training lines of the task, in the order of ``cross_scores``.
+    trained_on : pandas.Index
+        All lines that were learned from; parts of a combination may know more than its task's.
     inner_spearman : float
         Skill of ``cross_scores`` on the training lines on which the task is scored.
     calibration : Calibration
@@ -105,6 +107,7 @@ class FittedModel(ABC):
     name: str
     cross_scores: np.ndarray
     index: pd.Index
+    trained_on: pd.Index
     inner_spearman: float
     calibration: Calibration
 
@@ -137,6 +140,7 @@ class FittedModel(ABC):
             Training lines.
         """
         self.name, self.cross_scores, self.index = name, cross_scores, view.X.index
+        self.trained_on = view.X.index
         self.inner_spearman = spearman(cross_scores[view.scored], view.y[view.scored])
         self.calibration = Calibration.fit(cross_scores, view)
 
@@ -175,7 +179,7 @@ class FittedModel(ABC):
         LeakageError
             If a line was in the training lines.
         """
-        if seen := sorted(set(self.index) & set(X.index)):
+        if seen := sorted(set(self.trained_on) & set(X.index)):
             raise LeakageError(f"{len(seen)} held-out lines were trained on, such as {seen[:3]}")
         return self.predict(X)
 
