@@ -151,12 +151,13 @@ def _number(value: float) -> float | None:
     return float(value) if math.isfinite(value) else None
 
 
-def _interval(row: Mapping[Any, Any]) -> Interval:
+def as_interval(row: Mapping[Any, Any]) -> Interval:
+    """Read value, low and high from a row of a table; what is not finite is null."""
     return Interval(**{k: _number(row[k]) for k in ("value", "low", "high")})
 
 
 def _by(table: pd.DataFrame, key: Hashable) -> dict[Any, Interval]:
-    return {r[key]: _interval(r) for r in table.to_dict("records")}
+    return {r[key]: as_interval(r) for r in table.to_dict("records")}
 
 
 def _nested(table: pd.DataFrame, key: str = "mode", inner: str = "metric") -> dict[Any, dict[Any, Interval]]:

@@ -1,0 +1,71 @@
+"""Figures of a run, drawn from its saved tables and its summary alone; the same give the same bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from matplotlib import style
+from matplotlib.figure import Figure
+
+from crossres_ml.artifacts import atomic
+from crossres_ml.report.figures.base import Run
+from crossres_ml.report.figures.calibration import calibration
+from crossres_ml.report.figures.data import coverage, responses
+from crossres_ml.report.figures.have import have, learning_curve
+from crossres_ml.report.figures.shap import shap
+from crossres_ml.report.figures.skill import both, cell_lines_out, lineages, lineages_out, paired
+from crossres_ml.report.summary import Summary
+
+FIGURES: dict[str, Callable[[Run], Figure | None]] = {
+    "skill": cell_lines_out,
+    "paired": paired,
+    "have": have,
+    "both": both,
+    "lineages": lineages,
+    "lineage_out": lineages_out,
+    "learning_curve": learning_curve,
+    "calibration": calibration,
+    "shap": shap,
+    "responses": responses,
+    "coverage": coverage,
+}
+"""By name; a figure that has nothing to show is None and is not written."""
+_STYLE = {
+    "font.family": "DejaVu Sans",
+    "font.size": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": 11,
+    "savefig.dpi": 130,
+}
+
+
+def draw_figures(results: Path, summary: Summary) -> list[Path]:
+    """Draw every figure of a run.
+
+    Parameters
+    ----------
+    results : Path
+        Folder of results with the saved tables; ``figures/`` is made in it.
+    summary : Summary
+        Its summary.
+
+    Returns
+    -------
+    list of Path
+        PNG files, in the order of `FIGURES`; one that has nothing to show is left out. Titles start
+        with ``SIMULATED:`` when the data are.
+    """
+    run, out = Run(results, summary), []
+    for name, draw in FIGURES.items():
+        path = results / "figures" / f"{name}.png"
+        with style.context(["default", _STYLE]):  # whatever the user's own settings are
+            figure = draw(run)
+            if figure is None:
+                continue
+            with atomic(path) as part:
+                # The default metadata would carry the version of matplotlib.
+                figure.savefig(part, metadata={"Software": None}, pil_kwargs={"optimize": True})
+        out.append(path)
+    return out
