@@ -116,7 +116,7 @@ def _gene_table(console: Console, summary: dict[str, Any]) -> None:
     for gene, tasks in summary["named_genes"].items():
         for task, row in ((t, tasks[t]) for t in TASKS):
             if row["rank"] is None:
-                table.add_row(gene, task, "-", "-", "-", "not measured", str(row["n"]))
+                table.add_row(gene, task, "-", "-", "-", "not used by the model", str(row["n"]))
                 continue
             sign = {1: "resistant", -1: "sensitive", 0: "none"}[row["sign"]]
             rank = f"{row['rank']:.0f} of {row['of']}" if row["sign"] else f"not used, of {row['of']}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -40,6 +41,22 @@ PROFILE = (*_profile_kernels("profile"), *_profile_kernels("genotoxic"))
 """Kernels of the predicted drug profile; left out where the table has none."""
 
 
+def kernel_specs(always: tuple[str, ...]) -> tuple[KernelSpec, ...]:
+    """All kernels of a task.
+
+    Parameters
+    ----------
+    always : tuple of str
+        Features that are offered however few lines have them.
+
+    Returns
+    -------
+    tuple of KernelSpec
+        Of measured features and of the predicted profile.
+    """
+    return (*(replace(s, always=always) for s in MOLECULAR), *PROFILE)
+
+
 class GaussianProcessScore(Estimator):
     """Gaussian process with one kernel per block of features and per predicted drug profile."""
 
@@ -48,7 +65,7 @@ class GaussianProcessScore(Estimator):
 
     def fit(self, view: TrainingView) -> Estimator:
         """Learn kernel weights and noise by penalised marginal likelihood."""
-        kernels = BlockKernels((*MOLECULAR, *PROFILE)).fit(view.X)
+        kernels = BlockKernels(kernel_specs(self.features.always)).fit(view.X)
         inputs = kernels.transform(view.X)
         self.gp_ = fit_gp(kernels.kernels(inputs), view.y)
         self.scale_ = float(np.std(view.y))

@@ -12,7 +12,7 @@ from scipy.optimize import minimize_scalar
 from threadpoolctl import threadpool_limits
 
 from crossres_ml.models.estimators import TrainingView
-from crossres_ml.models.gp import MOLECULAR, PROFILE, GaussianProcessScore
+from crossres_ml.models.gp import GaussianProcessScore, kernel_specs
 from crossres_ml.models.kernels import BlockKernels
 from crossres_ml.models.machine import KernelMachine
 from crossres_ml.models.profile import PREFIXES, DrugProfile
@@ -71,7 +71,7 @@ class JointModel(FittedModel):
         self.profile = profile
         X = pd.concat([v.X for v in views]).sort_index()
         X = X[~X.index.duplicated()]
-        kernels = BlockKernels((*MOLECULAR, *PROFILE)).fit(X)
+        kernels = BlockKernels(kernel_specs(parts[0].features.always)).fit(X)
         inputs = kernels.transform(X)
         bases = kernels.kernels(inputs)
         weights, noise = self._weights(parts, kernels.names)

@@ -43,6 +43,8 @@ class KernelSpec:
     common_scale : bool
         Scale all features by the spread of the first, not each by its own: keeps the weight of
         principal components.
+    always : tuple of str
+        Columns that are kept however few lines have them.
     """
 
     name: str
@@ -53,6 +55,7 @@ class KernelSpec:
     min_events: int = 0
     min_share: float = 0.0
     common_scale: bool = False
+    always: tuple[str, ...] = ()
 
 
 class BlockSpace:
@@ -104,6 +107,7 @@ class BlockSpace:
         if spec.min_events:
             events = (np.nan_to_num(raw) != 0).sum(axis=0)
             keep &= np.minimum(events, n - events) >= spec.min_events
+        keep |= np.isin(main, spec.always) & (self.spread > _SPREAD)
         self._keep(np.flatnonzero(keep))
         if self.columns:
             if spec.common_scale:

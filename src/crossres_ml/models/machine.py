@@ -135,7 +135,7 @@ class KernelMachine:
         """
         spaces = [
             {
-                "spec": {**vars(s.spec), "prefixes": list(s.spec.prefixes)},
+                "spec": {**vars(s.spec), "prefixes": list(s.spec.prefixes), "always": list(s.spec.always)},
                 "columns": s.columns,
                 "fill_columns": s.fill_columns,
                 "scale": s.scale,
@@ -167,7 +167,8 @@ class KernelMachine:
         kernels = BlockKernels(())
         inputs = []
         for i, told in enumerate(description["spaces"]):
-            spec = KernelSpec(**{**told["spec"], "prefixes": tuple(told["spec"]["prefixes"])})
+            fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in told["spec"].items()}
+            spec = KernelSpec(**fields)
             space = BlockSpace(spec)
             space.columns, space.fill_columns = list(told["columns"]), list(told["fill_columns"])
             space.scale = float(told["scale"])
