@@ -8,6 +8,7 @@ configuration.
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from crossres_ml.models.parts import (
     load_model,
     load_profile,
     load_scorer,
+    reads_profile,
     save_model,
     save_profile,
     save_scorer,
@@ -154,7 +156,7 @@ def save_bundle(
     model : FittedModel
         Fitted.
     profile : DrugProfile or None
-        The drug profile that the model reads.
+        The drug profile of the training lines; kept if the model reads it.
     scorer : GeneSetScorer or None
         How the training lines' gene sets were scored.
     rule : LabelRule
@@ -174,15 +176,14 @@ def save_bundle(
         If the kind of model cannot be kept.
     """
     folder.mkdir(parents=True)
-    if not any(c.startswith("gene_set:") for c in model.explain(X.iloc[:1]).columns):
-        scorer = None
-    recipe = {
+    try:
+        recipe = _write_parts(folder, model, profile if reads_profile(model) else None, scorer, X, info)
+    except BaseException:
+        shutil.rmtree(folder)
+        raise
+    recipe |= {
         "format": FORMAT,
         "task": rule.task,
-        "model": save_model(model, folder),
-        "profile": None if profile is None else save_profile(profile, folder),
-        "gene_sets": None if scorer is None else save_scorer(scorer, folder),
-        "features": _feature_table(model, X, info, scorer),
         "lineages": sorted(c.split(":", 1)[1] for c in X.columns if c.startswith("lineage:")),
         "label_rule": {"quantile": rule.quantile, "cuts": rule.cuts, "grids": rule.grids},
         "inner_spearman": model.inner_spearman,
@@ -197,6 +198,20 @@ def save_bundle(
     write_json(folder / RECIPE, recipe)
     (folder / "MODEL_CARD.md").write_text(card, encoding="utf-8")
     write_manifest(folder, key="bundle")
+
+
+def _write_parts(
+    folder: Path, model: FittedModel, profile: DrugProfile | None, scorer: GeneSetScorer | None,
+    X: pd.DataFrame, info: pd.DataFrame,
+) -> dict[str, Any]:  # fmt: skip
+    told = {"model": save_model(model, folder)}
+    if not any(c.startswith("gene_set:") for c in model.explain(X.iloc[:1]).columns):
+        scorer = None
+    return told | {
+        "profile": None if profile is None else save_profile(profile, folder),
+        "gene_sets": None if scorer is None else save_scorer(scorer, folder),
+        "features": _feature_table(model, X, info, scorer),
+    }
 
 
 def load_bundle(folder: Path) -> Bundle:

@@ -69,6 +69,24 @@ class LoadedModel(FittedModel):
         return {}
 
 
+def reads_profile(model: FittedModel) -> bool:
+    """Whether what is kept of a model reads the predicted drug profile.
+
+    Parameters
+    ----------
+    model : FittedModel
+        Fitted.
+
+    Returns
+    -------
+    bool
+        False also for a stack whose members with weight do not.
+    """
+    if isinstance(model, Combination):
+        return any(reads_profile(m) for m, w in zip(model.members, model.weights, strict=True) if w > 0)
+    return isinstance(model, ResistanceModel | JointModel) and model.profile is not None
+
+
 def save_model(model: FittedModel, folder: Path, name: str = "model") -> dict[str, Any]:
     """Write the parts of a model.
 
@@ -121,7 +139,7 @@ def _save_single(model: ResistanceModel, folder: Path, name: str) -> dict[str, A
     if isinstance(estimator, GaussianProcessScore):
         description, arrays = estimator.machine_.state()
         kernel = estimator.gp_.kernel_
-        arrays["precision"] = cho_solve((estimator.gp_.L_, True), np.eye(len(estimator.gp_.L_)))
+        arrays["cholesky"] = estimator.gp_.L_
         arrays["weights"] = kernel.weights
         numbers = {"noise": float(kernel.noise), "scale": estimator.scale_}
         _save_arrays(folder / f"{name}.npz", arrays)
@@ -196,10 +214,10 @@ def _load_pipeline(told: dict[str, Any], folder: Path) -> FittedModel:
 def _load_gp(told: dict[str, Any], folder: Path) -> FittedModel:
     arrays = _load_arrays(folder / told["file"])
     machine = KernelMachine.from_state(told, arrays)
-    weights, precision = arrays["weights"], arrays["precision"]
+    weights, cholesky = arrays["weights"], arrays["cholesky"]
 
     def spread(X: pd.DataFrame) -> np.ndarray:
-        variance = machine.variance(X, weights, lambda k: precision @ k.T) + told["noise"]
+        variance = machine.variance(X, weights, lambda k: cho_solve((cholesky, True), k.T)) + told["noise"]
         return np.asarray(told["scale"] * np.sqrt(np.maximum(variance, 0.0)))
 
     return LoadedModel(told["model"], lambda X: machine.predict(X)[:, 0], spread)
