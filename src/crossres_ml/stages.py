@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import resource
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import yaml
 
@@ -25,8 +27,10 @@ from crossres_ml.evaluation.heldout import evaluate, fit_final
 from crossres_ml.evaluation.skill import Skill, assess, per_lineage, pooled
 from crossres_ml.evaluation.variants import summarise_variants
 from crossres_ml.models.bundle import save_bundle
+from crossres_ml.models.estimators import TrainingView
 from crossres_ml.models.fit import needs_profile
-from crossres_ml.report.cards import model_card
+from crossres_ml.models.resistance import FittedModel
+from crossres_ml.report.cards import Ingredients, model_card
 from crossres_ml.report.figures import draw_figures
 from crossres_ml.report.html import write_report
 from crossres_ml.report.summary import DataSummary, SkillTables, Summary, build_summary, summarise_task
@@ -207,6 +211,12 @@ def _write_attributions(
     return named
 
 
+def _ingredients(model: FittedModel, view: TrainingView) -> Ingredients:
+    blocks = Counter(str(c).split(":")[0] for c in view.X.columns)
+    sure = bool(np.isfinite(model.spread(view.X.head(1))).all())
+    return Ingredients(model.parameters(), blocks, len(view.X), sure)
+
+
 def save_final_models(
     cohort: Cohort, config: TrainConfig, tables: SkillTables, data: DataSummary, folder: Path
 ) -> None:
@@ -229,7 +239,7 @@ def save_final_models(
     for task, model in final.models.items():
         view = final.views[task]
         facts = {**data.model_dump(mode="json"), "training_lines": len(view.X)}
-        card = model_card(task, summarise_task(tables, task), data)
+        card = model_card(task, summarise_task(tables, task), data, _ingredients(model, view))
         profile = final.profile if needs_profile([model.name]) else None
         save_bundle(
             folder / task,

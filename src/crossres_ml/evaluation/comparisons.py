@@ -12,8 +12,8 @@ from crossres_ml.evaluation.draws import FULL, check_predictions, draw_metrics, 
 
 DIRECT = "gp"
 APPROACHES = (DIRECT, "stack", "mean_of_two", "product_of_two", "joint_gp")
-"""Ways to "both": one model of the joint score, several of them stacked, or two separate responses put
-together afterwards or learned together."""
+"""Ways to "both": one model of the joint score, two separate responses put together afterwards or
+learned together, or a stack of such models."""
 BOTH_METRICS = ("spearman", "auroc", "average_precision")
 TRAIN = "train_"
 

@@ -41,7 +41,7 @@ HAVE_NAMES = {
 }
 APPROACH_NAMES = {
     "gp": "direct: one model of the joint score",
-    "stack": "direct: several models of the joint score, stacked",
+    "stack": "weighted sum of direct models and the coupled one",
     "mean_of_two": "mean rank of two separate models",
     "product_of_two": "product of two separate probabilities",
     "joint_gp": "one coupled model of both responses",
