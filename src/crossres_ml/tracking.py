@@ -30,15 +30,24 @@ from mlflow.pyfunc.model import PythonModel
 
 from crossres_ml.artifacts import versions
 from crossres_ml.config import TaskName, TrainConfig
+from crossres_ml.evaluation.comparisons import TRAIN
+from crossres_ml.evaluation.draws import FULL
+from crossres_ml.evaluation.skill import is_baseline
 from crossres_ml.models.bundle import Bundle, load_bundle
-from crossres_ml.report.summary import Summary, TaskSummary
+from crossres_ml.report.summary import Interval, Summary, TaskSummary
 
 log = logging.getLogger(__name__)
+_TABLES = (
+    "splits.parquet", "splits.csv", "coverage.csv", "dropped_counts.csv", "named_genes.csv", "metrics.csv",
+    "paired.csv", "pooled.csv", "lineages.csv", "variants.csv", "learning_curve.csv", "both.csv",
+)  # fmt: skip
+_COMPARED = ("spearman", "auroc")
+_ELSEWHERE = (FULL, "permuted")  # logged as what they are
 DEFAULT_URI = "sqlite:///mlflow.db"
 
 
 class BundleModel(PythonModel):
-    """A bundle behind MLflow's pyfunc interface: features in, score and probability out."""
+    """A bundle behind MLflow's pyfunc interface: features in; score, probability, expected, spread out."""
 
     def load_context(self, context: Any) -> None:
         """Load and verify the bundle."""
@@ -99,22 +108,46 @@ def _inputs(results: Path, summary: Summary) -> None:
     mlflow.log_dict(summary.data.source_hashes, "source_hashes.json")
 
 
+def _numbers(name: str, interval: Interval) -> dict[str, float]:
+    """Value and ends of an interval under names; what is not defined is not logged."""
+    parts = {name: interval.value, f"{name}_low": interval.low, f"{name}_high": interval.high}
+    return {k: v for k, v in parts.items() if v is not None}
+
+
 def _log_metrics(task: TaskSummary, model: str) -> None:
-    values = {}
+    """Log every measure of a model; those of held-out cell lines also under their bare names.
+
+    The bare names (``spearman``, ``auroc`` and so on) are the same in every run of every task.
+    """
+    values: dict[str, float] = {}
     for mode, metrics in task.models[model].items():
         for metric, interval in metrics.items():
-            for part, value in interval.model_dump().items():
-                if value is not None:
-                    values[f"{mode}/{metric}" + ("" if part == "value" else f"_{part}")] = value
+            values |= _numbers(f"{mode}/{metric}", interval)
+            if mode == "cell_line_out" and interval.value is not None:
+                values[metric] = interval.value
+    pooled = task.pooled.get(model, {})
+    values |= {f"pooled/{metric}": value for metric, value in pooled.items() if value is not None}
+    if model in task.permuted:
+        values |= _numbers("permuted/spearman", task.permuted[model])
     mlflow.log_metrics(values)
+    for share, interval in sorted(task.learning_curve.get(model, {}).items()):
+        mlflow.log_metrics(_numbers("learning_curve/spearman", interval), step=share)
+
+
+def _log_variants(results: Path, task: str, model: str) -> None:
+    """Log what the model reaches with less: ``have/rna/spearman`` and the like."""
+    table = pd.read_csv(results / "variants.csv")
+    own = table[(table.task == task) & (table.model == model) & (table["mode"] == "cell_line_out")]
+    own = own[own.metric.isin(_COMPARED) & own.value.notna() & ~own.variant.isin(_ELSEWHERE)]
+    own = own[~own.variant.str.startswith(TRAIN)]
+    names = "have/" + own.variant + "/" + own.metric
+    mlflow.log_metrics(dict(zip(names, own.value.astype(float), strict=True)))
 
 
 def _log_folds(predictions: pd.DataFrame, task: str, model: str) -> None:
     """Log fitted parameters, and per fold (as step) the inner skill and the held-out Spearman."""
-    keep = (
-        (predictions.task == task) & (predictions.model == model) & (predictions["mode"] == "cell_line_out")
-    )
-    part = predictions[keep]
+    own = predictions[(predictions.task == task) & (predictions.model == model)]
+    part = own[(own["mode"] == "cell_line_out") & (own.variant == FULL)]
     mlflow.log_params(_fitted_parameters(part))
     for step, (_, fold) in enumerate(part.groupby(["repeat", "fold"])):
         values = {"fold/inner_spearman": float(fold.inner_spearman.iloc[0])}
@@ -158,8 +191,10 @@ def _child(
     predictions: pd.DataFrame,
 ) -> None:
     section = summary.tasks[task]
-    with mlflow.start_run(run_name=model, nested=True, tags={**tags, "model": model}):
+    role = "champion" if model == section.champion else "baseline" if is_baseline(model) else "model"
+    with mlflow.start_run(run_name=model, nested=True, tags={**tags, "model": model, "role": role}):
         _log_metrics(section, model)
+        _log_variants(results, task, model)
         _log_folds(predictions, task, model)
         if model == section.champion:
             folder = results / "models" / task
@@ -188,8 +223,7 @@ def _parent(
         mlflow.log_params({k: str(v)[:500] for k, v in config.model_dump(mode="json").items()})
         _inputs(results, summary)
         _log_metrics(section, section.champion)
-        tables = ("splits.parquet", "splits.csv", "coverage.csv", f"shap_{task}.csv", "named_genes.csv")
-        for file in (*tables, "report.html"):
+        for file in (*_TABLES, f"shap_{task}.csv", "report.html"):
             mlflow.log_artifact(str(results / file))
         mlflow.log_artifacts(str(results / "figures"), "figures")
         predictions = pd.read_parquet(results / "predictions.parquet")

@@ -50,7 +50,7 @@ def _skill_rows(section: TaskSummary, task: TaskName) -> list[str]:
 def _skill(summary: Summary) -> list[str]:
     return [
         "Values are means over held-out sets with 95 % group-bootstrap intervals; beside average precision",
-        "stands the prevalence, its value without any skill. Each champion, chosen by the inner folds, stands",
+        "stands the prevalence, its value without any skill. Each champion, chosen by the inner folds, is",
         "under the best naive baseline. Lineage out compares lines inside a tissue that the model never saw.",
         "",
         f"| task | held out (lines) | model | {' | '.join(_METRICS.values())} |",
@@ -109,8 +109,8 @@ def _record(summary: Summary) -> list[str]:
         return []
     return [
         "Beside the earlier record, measured as that was: all held-out cell lines of a repeat ranked",
-        "together. RandomForest and ElasticNet are those of drevalpy 1.6.0, the field's benchmark package, with",
-        "its own grids, on the same lines and genes.",
+        "together. RandomForest and ElasticNet are those of drevalpy 1.6.0, the field's benchmark package,",
+        "with its own grids, on the same lines and genes.",
         "",
         "| task | RandomForest, Spearman | ElasticNet, Spearman | champion | Spearman | AUROC | R2 |",
         "|---|---|---|---|---|---|---|",
