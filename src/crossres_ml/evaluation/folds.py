@@ -17,7 +17,7 @@ from crossres_ml.evaluation.draws import FULL
 from crossres_ml.models.baselines import RSI
 from crossres_ml.models.estimators import BURDEN, TrainingView, select_features
 from crossres_ml.models.gp import MOLECULAR
-from crossres_ml.models.kernels import BlockKernels
+from crossres_ml.models.kernels import candidates
 from crossres_ml.splits import STUDIES, TEST, TRAIN
 
 RETRAINED = "_retrained"
@@ -91,13 +91,32 @@ def task_matrix(cohort: Cohort, config: TrainConfig) -> pd.DataFrame:
         b for b in {*config.features.blocks, *kernels, "lineage", "subtype"} if b in cohort.blocks
     )
     X = cohort.matrix(blocks, config.features.always)
+    events = [c for c in X.columns if c.startswith(("mutation:", "variant:"))]
+    seldom = (np.nan_to_num(X[events].to_numpy()) != 0).sum(axis=0) < config.features.min_events
+    named = set(config.features.always)
+    X = X.drop(columns=[c for c, drop in zip(events, seldom, strict=True) if drop and c not in named])
     known = cohort.responses[["radiation", "chemotherapy"]].notna().any(axis=1).to_numpy()
     share = np.isfinite(X.to_numpy()[known]).mean(axis=0)
     keep = {*config.features.always, *(f"rna:{g}" for g in RSI)}
     rare = (share < _PRUNE * config.features.min_coverage) & ~X.columns.isin(list(keep))
     wide = X.columns.str.startswith(("rna:", "copy_number:", "methylation:"))
-    kept: pd.DataFrame = X.loc[:, ~(rare & wide)]
-    return kept
+    return solid(X.loc[:, ~(rare & wide)])
+
+
+def solid(X: pd.DataFrame) -> pd.DataFrame:
+    """Store a table of features in one piece: taking lines from thousands of pieces is slow.
+
+    Parameters
+    ----------
+    X : pandas.DataFrame
+        Lines x features.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The same as float32.
+    """
+    return pd.DataFrame(np.ascontiguousarray(X.to_numpy(dtype=np.float32)), X.index, X.columns)
 
 
 def list_folds(cohort: Cohort, splits: pd.DataFrame, config: TrainConfig) -> list[Fold]:
@@ -202,7 +221,7 @@ def fold_data(cohort: Cohort, config: TrainConfig, X: pd.DataFrame, fold: Fold) 
     """
     learned, judged, drugs = _responses(cohort, fold, config.seed)
     caution = tuple(cohort.features.index[cohort.features.caution & cohort.features.index.isin(X.columns)])
-    train = X.loc[fold.train, _offered(X.loc[fold.train], config, fold.variant, caution)]
+    train = solid(X.loc[fold.train, _offered(X.loc[fold.train], config, fold.variant, caution)])
     lines = cohort.lines
     sensitivity = learned[_GENERAL]
     views, rules, truth = {}, {}, {}
@@ -224,7 +243,7 @@ def fold_data(cohort: Cohort, config: TrainConfig, X: pd.DataFrame, fold: Fold) 
         )
     return FoldData(
         fold, train, drugs.loc[fold.train], cohort.drug_info.genotoxic[drugs.columns].to_numpy(dtype=bool),
-        lines.group[fold.train].to_numpy(), views, rules, X.loc[fold.test, train.columns], truth, caution,
+        lines.group[fold.train].to_numpy(), views, rules, solid(X.loc[fold.test, train.columns]), truth, caution,
     )  # fmt: skip
 
 
@@ -266,8 +285,11 @@ def _offered(X: pd.DataFrame, config: TrainConfig, variant: str, caution: tuple[
     if variant.endswith(RETRAINED):
         X = X[_had(X.columns, variant.removesuffix(RETRAINED), caution)]
     named = {BURDEN, *(f"rna:{g}" for g in RSI)}
-    kept = {*select_features(X, config.features), *BlockKernels(MOLECULAR).fit(X).columns}
-    return [c for c in X.columns if c in kept or c in named or c.startswith(_ALWAYS_PREFIXES)]
+    kept = {*select_features(X, config.features), *(c for s in MOLECULAR for c in candidates(X, s))}
+    filled = [s for s in MOLECULAR if s.fill]
+    arrays = {s.fill + c.split(":", 1)[1] for s in filled for c in kept if c.startswith(s.prefixes)}
+    kept |= named | arrays
+    return [c for c in X.columns if c in kept or c.startswith(_ALWAYS_PREFIXES)]
 
 
 def _had(columns: pd.Index, variant: str, caution: tuple[str, ...]) -> list[str]:
@@ -294,7 +316,7 @@ def mask(X: pd.DataFrame, variant: str, caution: tuple[str, ...]) -> pd.DataFram
         The same table with NaN in what is hidden.
     """
     had = X.columns.isin(_had(X.columns, variant, caution))
-    return X.where(had[None, :] & X.notna())
+    return pd.DataFrame(np.where(had, X.to_numpy(), np.float32(np.nan)), X.index, X.columns)
 
 
 def _judging(rule: LabelRule, judged: pd.DataFrame, fold: Fold) -> LabelRule:

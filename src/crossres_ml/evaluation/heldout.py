@@ -26,11 +26,12 @@ from crossres_ml.evaluation.folds import (
     fold_data,
     list_folds,
     mask,
+    solid,
     task_matrix,
 )
 from crossres_ml.evaluation.skill import is_baseline
 from crossres_ml.models.estimators import TrainingView
-from crossres_ml.models.fit import COMBINED, ModelSet, fit_profile, needs_profile, offered
+from crossres_ml.models.fit import ModelSet, fit_profile, needs_profile, offered
 from crossres_ml.models.profile import DrugProfile, enough_drugs
 from crossres_ml.models.resistance import FittedModel
 
@@ -61,7 +62,7 @@ def model_set(data: FoldData, config: TrainConfig, names: Sequence[str]) -> Mode
         log.warning("%s: too few drugs were measured to predict a drug profile; done without", data.fold.name)
         return ModelSet(data.views, config, None)
     profile = fit_profile(data.X, data.drugs, data.genotoxic, data.groups)
-    views = {t: replace(v, X=v.X.join(profile.cross_fitted)) for t, v in data.views.items()}
+    views = {t: replace(v, X=solid(v.X.join(profile.cross_fitted))) for t, v in data.views.items()}
     return ModelSet(views, config, profile)
 
 
@@ -87,7 +88,7 @@ def run_fold(data: FoldData, config: TrainConfig) -> tuple[pd.DataFrame, pd.Data
     """
     fold = data.fold
     names = config.models if fold.variant == FULL else config.side_models
-    partial = {*COMBINED, *config.side_models} - {n for n in names if is_baseline(n)}
+    partial = {n for n in config.side_models if not is_baseline(n)}
     predictions, contributions = [], []
     with threadpool_limits(1):
         models = model_set(data, config, names)
@@ -122,7 +123,7 @@ def _rows_learned(data: FoldData, models: ModelSet) -> dict[str, Iterable[str]]:
 
 
 def _with_profile(X: pd.DataFrame, profile: DrugProfile | None) -> pd.DataFrame:
-    return X if profile is None else X.join(profile.predict(X))
+    return X if profile is None else solid(X.join(profile.predict(X)))
 
 
 def _scored(model: FittedModel, X: pd.DataFrame, truth: pd.DataFrame, seconds: float) -> pd.DataFrame:

@@ -111,7 +111,9 @@ class Combination(FittedModel):
 
     def _combined(self, scores: np.ndarray, probability: np.ndarray) -> np.ndarray:
         if self.rule == "sum":
-            return np.asarray((scores - self.centres) / self.scales @ self.weights)
+            # one by one: what a member without weight leaves out of a saved stack must not move a bit
+            parts = zip(((scores - self.centres) / self.scales).T, self.weights, strict=True)
+            return np.asarray(sum((z * w for z, w in parts if w > 0), np.zeros(len(scores))))
         if self.rule == "product":
             return np.asarray(probability.prod(axis=1))
         ranks = [np.interp(s, g, _GRID) for s, g in zip(scores.T, self.grids, strict=True)]

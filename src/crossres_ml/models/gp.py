@@ -21,7 +21,7 @@ MOLECULAR = (
     KernelSpec("rppa", "rbf", ("rppa:",)),
     KernelSpec("progeny", "rbf", ("progeny:",)),
     KernelSpec("gene_set", "rbf", ("gene_set:",)),
-    KernelSpec("mutation", "rbf", ("mutation:",), min_events=25),
+    KernelSpec("mutation", "rbf", ("mutation:",), min_events=20, min_event_share=0.05),
     KernelSpec("slfn11", "rbf", ("rna:SLFN11", "slfn11:")),
     KernelSpec("lineage", "linear", ("lineage:", "subtype:")),
 )

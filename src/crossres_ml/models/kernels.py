@@ -38,6 +38,8 @@ class KernelSpec:
         Features that vary less over the training lines are left out.
     min_events : int
         For 0/1 blocks: least number of lines with and without the event.
+    min_event_share : float
+        The same as a share of the lines in which the event was looked for.
     min_share : float
         Least share of training lines in which a feature is measured.
     common_scale : bool
@@ -53,6 +55,7 @@ class KernelSpec:
     fill: str = ""
     min_spread: float = _SPREAD
     min_events: int = 0
+    min_event_share: float = 0.0
     min_share: float = 0.0
     common_scale: bool = False
     always: tuple[str, ...] = ()
@@ -90,7 +93,7 @@ class BlockSpace:
             Itself; ``columns`` is empty when no feature fits.
         """
         spec = self.spec
-        main = [c for c in X.columns if c.startswith(spec.prefixes)]
+        main = candidates(X, spec)
         self.columns = main
         self.fill_columns = _partners(main, spec, X.columns)
         raw = X[main].to_numpy(dtype=float)
@@ -102,11 +105,7 @@ class BlockSpace:
         self.fill_columns = [n if ok else "" for n, ok in zip(self.fill_columns, ~constant, strict=True)]
         z = self._filled(raw, fill)
         seen = np.isfinite(z)
-        n = np.maximum(seen.sum(axis=0), 1)
         keep = (self.spread > spec.min_spread) & (seen.mean(axis=0) >= max(spec.min_share, 1 / len(X)))
-        if spec.min_events:
-            events = (np.nan_to_num(raw) != 0).sum(axis=0)
-            keep &= np.minimum(events, n - events) >= spec.min_events
         keep |= np.isin(main, spec.always) & (self.spread > _SPREAD)
         self._keep(np.flatnonzero(keep))
         if self.columns:
@@ -188,6 +187,32 @@ class BlockSpace:
         if self.spec.shape == "rbf":
             return np.ones(len(z))  # what was not measured is as uncertain as before
         return np.asarray(measured * (z**2).sum(axis=1) / self.scale)
+
+
+def candidates(X: pd.DataFrame, spec: KernelSpec) -> list[str]:
+    """List the columns of a block that have enough events; cheap, before anything is standardised.
+
+    Parameters
+    ----------
+    X : pandas.DataFrame
+        Training lines x features.
+    spec : KernelSpec
+        Says how many events are enough.
+
+    Returns
+    -------
+    list of str
+        Columns, in order.
+    """
+    main = [c for c in X.columns if c.startswith(spec.prefixes)]
+    if not spec.min_events and not spec.min_event_share:
+        return main
+    raw = X[main].to_numpy()
+    n = np.isfinite(raw).sum(axis=0)
+    events = n - (raw == 0).sum(axis=0)
+    least = np.maximum(spec.min_events, spec.min_event_share * n)
+    enough = np.minimum(events, n - events) >= np.maximum(least, 1)
+    return [c for c, ok in zip(main, enough | np.isin(main, spec.always), strict=True) if ok]
 
 
 def _partners(main: Sequence[str], spec: KernelSpec, columns: pd.Index) -> list[str]:

@@ -62,7 +62,7 @@ class RidgeScore(LinearPipeline):
 
     name = "ridge"
     grid = ({"alpha": 3000.0}, {"alpha": 1000.0}, {"alpha": 10000.0}, {"alpha": 300.0})
-    quick = 4
+    quick = 2
 
     def _final(self) -> Ridge:
         return Ridge(alpha=self.settings["alpha"], solver="cholesky")

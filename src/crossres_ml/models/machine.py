@@ -167,7 +167,9 @@ class KernelMachine:
         kernels = BlockKernels(())
         inputs = []
         for i, told in enumerate(description["spaces"]):
-            fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in told["spec"].items()}
+            fields: dict[str, Any] = {
+                k: tuple(v) if isinstance(v, list) else v for k, v in told["spec"].items()
+            }
             spec = KernelSpec(**fields)
             space = BlockSpace(spec)
             space.columns, space.fill_columns = list(told["columns"]), list(told["fill_columns"])

@@ -18,6 +18,7 @@ from sklearn.pipeline import Pipeline
 from crossres_ml.cohort.scores import GeneSetScorer
 from crossres_ml.errors import BundleError
 from crossres_ml.models.combine import Combination
+from crossres_ml.models.forest import Forest
 from crossres_ml.models.gp import GaussianProcessScore
 from crossres_ml.models.joint import JointModel
 from crossres_ml.models.linear import LinearPipeline
@@ -130,12 +131,14 @@ def _save_single(model: ResistanceModel, folder: Path, name: str) -> dict[str, A
     if isinstance(estimator, LightGBMScore):
         (folder / f"{name}.txt").write_text(estimator.booster_.model_to_string(), encoding="utf-8")
         return {"kind": "trees", "file": f"{name}.txt", **columns}
-    if isinstance(estimator, LinearPipeline | ExtraTreesScore):
+    if isinstance(estimator, LinearPipeline):
         import skops.io  # takes seconds to import
 
         (folder / f"{name}.skops").write_bytes(_canonical(skops.io.dumps(estimator.pipeline_)))
-        kind = "linear" if isinstance(estimator, LinearPipeline) else "forest"
-        return {"kind": kind, "file": f"{name}.skops", **columns}
+        return {"kind": "linear", "file": f"{name}.skops", **columns}
+    if isinstance(estimator, ExtraTreesScore):
+        _save_arrays(folder / f"{name}.npz", vars(Forest.of(estimator.pipeline_)))
+        return {"kind": "forest", "file": f"{name}.npz", **columns}
     if isinstance(estimator, GaussianProcessScore):
         description, arrays = estimator.machine_.state()
         kernel = estimator.gp_.kernel_
@@ -182,7 +185,10 @@ def load_model(told: dict[str, Any], folder: Path) -> FittedModel:
             told["model"],
             lambda X: np.asarray(booster.predict(_values(X, told), raw_score=True, num_threads=1)),
         )
-    elif kind in ("linear", "forest"):
+    elif kind == "forest":
+        forest = Forest(**_load_arrays(folder / told["file"]))
+        model = LoadedModel(told["model"], lambda X: forest.predict(_values(X, told)))
+    elif kind == "linear":
         model = _load_pipeline(told, folder)
     else:
         raise BundleError(f"unknown kind of model {kind!r}", where=str(folder), do="train again")
@@ -199,8 +205,6 @@ def _load_pipeline(told: dict[str, Any], folder: Path) -> FittedModel:
     import skops.io  # takes seconds to import
 
     pipeline: Pipeline = skops.io.loads((folder / told["file"]).read_bytes(), trusted=list(_TRUSTED))
-    if told["kind"] == "forest":
-        return LoadedModel(told["model"], lambda X: np.asarray(pipeline.predict(_values(X, told))))
     coefficients = np.ravel(pipeline[-1].coef_)
     intercept = float(np.ravel(pipeline[-1].intercept_)[0])
 
@@ -317,7 +321,8 @@ def _save_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
 
 
 def _load_arrays(path: Path) -> dict[str, np.ndarray]:
-    with np.load(path, allow_pickle=False) as archive:
+    # a damaged file that NumPy was given by name would stay open
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
         return {name: archive[name] for name in archive.files}
 
 

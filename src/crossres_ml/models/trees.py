@@ -19,8 +19,8 @@ class LightGBMScore(Estimator):
 
     name = "lightgbm"
     grid = (
+        {"num_leaves": 8, "n_estimators": 80},
         {"num_leaves": 4, "n_estimators": 160},
-        {"num_leaves": 8, "n_estimators": 100},
     )
     objective = "regression"
 
@@ -73,14 +73,16 @@ class ExtraTreesScore(Estimator):
     """Extremely randomised trees: the field's strongest plain baseline for drug response."""
 
     name = "extra_trees"
-    grid = ({"min_samples_leaf": 3}, {"min_samples_leaf": 8})
+    grid = (
+        {"min_samples_leaf": 3, "n_estimators": 60},
+        {"min_samples_leaf": 3, "n_estimators": 200},
+        {"min_samples_leaf": 8, "n_estimators": 200},
+    )
 
     def fit(self, view: TrainingView) -> Estimator:
         """Grow the trees on median-imputed features."""
         self.columns = self.selected(view.X)
-        forest = ExtraTreesRegressor(
-            n_estimators=100, max_features=0.05, random_state=self.seed, n_jobs=1, **self.settings
-        )
+        forest = ExtraTreesRegressor(max_features=0.05, random_state=self.seed, n_jobs=1, **self.settings)
         self.pipeline_: Pipeline = make_pipeline(SimpleImputer(strategy="median"), forest)
         self.pipeline_.fit(view.X[self.columns].to_numpy(), view.y)
         return self
