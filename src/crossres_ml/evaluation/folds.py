@@ -243,7 +243,8 @@ def fold_data(cohort: Cohort, config: TrainConfig, X: pd.DataFrame, fold: Fold) 
         )
     return FoldData(
         fold, train, drugs.loc[fold.train], cohort.drug_info.genotoxic[drugs.columns].to_numpy(dtype=bool),
-        lines.group[fold.train].to_numpy(), views, rules, solid(X.loc[fold.test, train.columns]), truth, caution,
+        lines.group[fold.train].to_numpy(), views, rules, solid(X.loc[fold.test, train.columns]), truth,
+        caution,
     )  # fmt: skip
 
 

@@ -76,7 +76,6 @@ class ExtraTreesScore(Estimator):
     grid = (
         {"min_samples_leaf": 3, "n_estimators": 60},
         {"min_samples_leaf": 3, "n_estimators": 200},
-        {"min_samples_leaf": 8, "n_estimators": 200},
     )
 
     def fit(self, view: TrainingView) -> Estimator:
