@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import pandas as pd
 import pytest
-from report_study import make_results
+from report_study import as_real, make_results
 
 from crossres_ml.cohort.cohort import Cohort
 from crossres_ml.config import TASKS, TaskName, TrainConfig
 from crossres_ml.evaluation.metrics import METRICS, WITHOUT_DIRECTION
-from crossres_ml.report.cards import LIMITS, model_card
+from crossres_ml.models.registry import ABOUT
+from crossres_ml.report.cards import LIMITS, Ingredients, model_card
 from crossres_ml.report.summary import Interval, Summary
+from crossres_ml.report.words import HAVE_NAMES, METRIC_NAMES, plain
+from crossres_ml.report.words import shown as written
+
+MADE_OF = Ingredients({"alpha": 300.0, "random_state": None}, {"rna": 1234, "profile": 30}, 217, spread=True)
 
 
 @pytest.fixture(scope="module")
@@ -20,14 +25,13 @@ def summary(
     return make_results(tmp_path_factory.mktemp("made"), cohort, small_config, splits)
 
 
-def card(summary: Summary, task: TaskName, **changes: object) -> str:
-    return model_card(
-        task, summary.tasks[task].model_copy(update=changes), summary.data.model_copy(update={"kind": "real"})
-    )
+def card(summary: Summary, task: TaskName, made_of: Ingredients = MADE_OF, **changes: object) -> str:
+    section = summary.tasks[task].model_copy(update=changes)
+    return model_card(task, section, as_real(summary).data, made_of)
 
 
-def shown(i: Interval) -> str:
-    return f"{i.value:.3f} ({i.low:.3f} to {i.high:.3f})"
+def shown(i: Interval, *, sign: bool = False) -> str:
+    return written(i, 3, sign=sign, missing="not defined")
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -37,13 +41,58 @@ def test_it_shows_champion_baseline_and_difference(summary: Summary, task: TaskN
     naive = section.models[section.best_baseline]["cell_line_out"]
     differences = section.paired_difference["cell_line_out"]
     assert set(differences) == set(METRICS) - WITHOUT_DIRECTION
-    for metric, difference in differences.items():
-        row = f"| {metric} | {shown(own[metric])} | {shown(naive[metric])} | {shown(difference)} |"
-        assert row in text.splitlines()
+    assert set(METRIC_NAMES) | {"prevalence"} == set(METRICS)
+    for metric, name in METRIC_NAMES.items():
+        difference = shown(differences[metric], sign=True) if metric in differences else ""
+        assert (
+            f"| {name} | {shown(own[metric])} | {shown(naive[metric])} | {difference} |" in text.splitlines()
+        )
     assert f"prevalence {section.prevalence:.2f}" in text
     assert str(summary.data.lines_both) in text
     assert LIMITS in text
-    assert section.champion in text.splitlines()[0]
+    assert plain(section.champion) in text.splitlines()[0]
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_it_says_what_to_expect_with_less_and_further_away(summary: Summary, task: TaskName) -> None:
+    lines, section = card(summary, task).splitlines(), summary.tasks[task]
+    have = section.what_you_have
+    assert have is not None
+    assert "| measured | ridge, the rest hidden | gp, fitted anew on that alone |" in lines
+    for variant, name in HAVE_NAMES.items():
+        anew = shown(have.retrained[variant]["spearman"]) if variant in have.retrained else ""
+        assert f"| {name} | {shown(have.hidden[variant]['spearman'])} | {anew} |" in lines
+    far = section.models[section.champion]["lineage_out"]
+    said = f"Spearman {shown(far['spearman'])}, AUROC {shown(far['auroc'])}."
+    assert f"In a tissue that it never saw: {said}" in lines
+    assert any(line.startswith("In another drug screen: ") for line in lines) == (task == "chemotherapy")
+
+
+def test_it_says_what_it_is_made_of(summary: Summary) -> None:
+    text = card(summary, "cross")
+    assert ABOUT["ridge"] in text
+    assert "Features that it was offered: predicted drug profile 30, rna 1,234." in text
+    assert "| alpha | 300.0 |" in text
+    assert "random state" not in text
+    assert "217 training lines" in text
+    slope = summary.tasks["cross"].models["ridge"]["cell_line_out"]["calibration_slope"]
+    assert f"too extreme): {shown(slope)}" in text
+
+
+def test_it_says_what_the_spread_means_where_there_is_one(summary: Summary) -> None:
+    assert "posterior standard deviation" in card(summary, "cross")
+    unsure = card(summary, "cross", Ingredients({}, {}, 1, spread=False))
+    assert "has no spread" in unsure
+    assert "posterior" not in unsure
+    assert "| parameter |" not in unsure
+
+
+def test_without_side_runs_it_says_so(summary: Summary) -> None:
+    assert "Not measured in this run." in card(summary, "cross", what_you_have=None)
+    have = summary.tasks["cross"].what_you_have
+    assert have is not None
+    alone = have.model_copy(update={"retrained": {}, "retrained_model": None})
+    assert "| measured | ridge, the rest hidden |" in card(summary, "cross", what_you_have=alone).splitlines()
 
 
 def test_limits_say_what_must_be_said() -> None:
@@ -53,7 +102,7 @@ def test_limits_say_what_must_be_said() -> None:
 
 def test_simulated_is_said_before_anything_else(summary: Summary) -> None:
     assert summary.data.kind == "simulated"
-    simulated = model_card("cross", summary.tasks["cross"], summary.data)
+    simulated = model_card("cross", summary.tasks["cross"], summary.data, MADE_OF)
     assert simulated.splitlines()[2].startswith("**SIMULATED")
     assert "SIMULATED" not in card(summary, "cross")
 
@@ -65,5 +114,5 @@ def test_what_is_not_defined_is_said(summary: Summary) -> None:
     differences["auroc"] = Interval(value=0.25, low=None, high=None)
     text = card(summary, "cross", paired_difference={"cell_line_out": differences})
     rows = {line.split(" | ")[0]: line for line in text.splitlines() if line.startswith("| ")}
-    assert rows["| brier"].endswith("| not defined |")
-    assert rows["| auroc"].endswith("| 0.250 |")
+    assert rows["| Brier"].endswith("| not defined |")
+    assert rows["| AUROC"].endswith("| +0.250 |")

@@ -14,14 +14,22 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 from matplotlib.text import Text
-from report_study import make_results
+from report_study import as_real, make_results
 from statsmodels.stats.proportion import proportion_confint
 
 from crossres_ml.cohort.cohort import Cohort
-from crossres_ml.config import TrainConfig
-from crossres_ml.report.figures import FIGURES, calibration_bins, draw_figures
-from crossres_ml.report.summary import Summary
+from crossres_ml.config import TASKS, TrainConfig
+from crossres_ml.evaluation.comparisons import APPROACHES
+from crossres_ml.evaluation.skill import is_baseline
+from crossres_ml.models.registry import ABOUT
+from crossres_ml.report.figures import FIGURES, draw_figures
+from crossres_ml.report.figures.base import Run
+from crossres_ml.report.figures.calibration import calibration_bins
+from crossres_ml.report.summary import Interval, Summary
+from crossres_ml.report.words import HAVE_NAMES, plain, shown
 
+Drawn = tuple[Path, dict[str, Figure]]
+LONG_LINEAGES = {"Ovary": "Ovary/Fallopian Tube", "Lung": "Peripheral Nervous System"}
 LONGEST = "rppa:Acetyl-a-Tubulin (Lys40) and a longer name_Caution"
 
 
@@ -40,13 +48,8 @@ def copy(results: Path, folder: Path) -> Path:
     return folder
 
 
-def as_real(summary: Summary) -> Summary:
-    return summary.model_copy(update={"data": summary.data.model_copy(update={"kind": "real"})})
-
-
-@pytest.fixture
-def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
-    """Every figure that is saved, as it stands when it is."""
+def keep_figures(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
+    """Keep every figure that is saved, as it stands when it is."""
     figures: list[Figure] = []
     save = Figure.savefig
 
@@ -58,12 +61,32 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
     return figures
 
 
-def test_every_figure_is_a_png_of_some_size(study_results: tuple[Path, Summary], tmp_path: Path) -> None:
-    folder, summary = copy(study_results[0], tmp_path / "r"), study_results[1]
-    paths = draw_figures(folder, summary)
-    assert [p.name for p in paths] == [f"{name}.png" for name in FIGURES]
-    assert sorted(paths) == sorted((folder / "figures").iterdir())
-    for path in paths:
+def draw_all(folder: Path, summary: Summary) -> dict[str, Figure]:
+    """Draw and save all figures; give them as they stood when they were saved."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        figures = keep_figures(monkeypatch)
+        paths = draw_figures(folder, summary)
+    return dict(zip([p.stem for p in paths], figures, strict=True))
+
+
+def draw_one(name: str, folder: Path, summary: Summary) -> Figure:
+    figure = FIGURES[name](Run(folder, summary))
+    assert figure is not None
+    return figure
+
+
+@pytest.fixture(scope="module")
+def drawn(study_results: tuple[Path, Summary], tmp_path_factory: pytest.TempPathFactory) -> Drawn:
+    """All figures of the made-up run, and where they lie."""
+    folder = copy(study_results[0], tmp_path_factory.mktemp("all"))
+    return folder / "figures", draw_all(folder, study_results[1])
+
+
+def test_every_figure_is_a_png_of_some_size(drawn: Drawn) -> None:
+    folder, figures = drawn
+    assert list(figures) == list(FIGURES)
+    assert {p.name for p in folder.iterdir()} == {f"{name}.png" for name in FIGURES}
+    for path in folder.iterdir():
         pixels = imread(path)[..., :3]
         assert pixels.shape[0] > 300
         assert pixels.shape[1] > 800
@@ -71,30 +94,25 @@ def test_every_figure_is_a_png_of_some_size(study_results: tuple[Path, Summary],
 
 
 def test_same_bytes_again_whatever_the_users_settings(
-    study_results: tuple[Path, Summary], tmp_path: Path
+    study_results: tuple[Path, Summary], drawn: Drawn, tmp_path: Path
 ) -> None:
-    first = draw_figures(copy(study_results[0], tmp_path / "a"), study_results[1])
     with mpl.rc_context({"font.family": "serif", "savefig.dpi": 55, "axes.facecolor": "pink"}):
-        second = draw_figures(copy(study_results[0], tmp_path / "b"), study_results[1])
-    assert [p.read_bytes() for p in first] == [p.read_bytes() for p in second]
-    assert b"Software" not in first[0].read_bytes()
+        again = draw_figures(copy(study_results[0], tmp_path / "b"), study_results[1])
+    for path in again:
+        assert path.read_bytes() == (drawn[0] / path.name).read_bytes()
+        assert b"Software" not in path.read_bytes()
 
 
-def titles(figures: list[Figure]) -> list[str]:
-    return [str(f.get_suptitle()) for f in figures]
+def title(figure: Figure) -> str:
+    return str(figure.get_suptitle())
 
 
 def test_simulated_is_the_first_word_of_every_title(
-    study_results: tuple[Path, Summary], tmp_path: Path, drawn: list[Figure]
+    study_results: tuple[Path, Summary], drawn: Drawn
 ) -> None:
-    folder, summary = copy(study_results[0], tmp_path / "r"), study_results[1]
-    draw_figures(folder, summary)
-    assert len(drawn) == len(FIGURES)
-    assert all(t.startswith("SIMULATED: ") for t in titles(drawn))
-    drawn.clear()
-    draw_figures(folder, as_real(summary))
-    assert len(drawn) == len(FIGURES)
-    assert all(t and "SIMULATED" not in t for t in titles(drawn))
+    assert all(title(f).startswith("SIMULATED: ") for f in drawn[1].values())
+    real = [title(draw_one(name, study_results[0], as_real(study_results[1]))) for name in FIGURES]
+    assert all(t and "SIMULATED" not in t for t in real)
 
 
 def visible_texts(figure: Figure) -> list[Text]:
@@ -126,10 +144,8 @@ def crowded(figure: Figure) -> list[str]:
     return out
 
 
-def test_no_text_is_cut_or_over_another(
-    study_results: tuple[Path, Summary], tmp_path: Path, drawn: list[Figure]
-) -> None:
-    folder, summary = copy(study_results[0], tmp_path / "r"), study_results[1]
+def fill(folder: Path, summary: Summary) -> Summary:
+    """Make the made-up run as full as a real one can be: all models, long names of features and lineages."""
     for task in summary.tasks:
         path = folder / f"shap_{task}.csv"
         table = pd.read_csv(path)
@@ -139,10 +155,32 @@ def test_no_text_is_cut_or_over_another(
     named = pd.read_csv(folder / "named_genes.csv").assign(rank=19_000.0, of=19_876)
     more = named.assign(measurement=LONGEST)
     pd.concat([named, more], ignore_index=True).to_csv(folder / "named_genes.csv", index=False)
-    draw_figures(folder, summary)
-    assert {t: crowded(f) for t, f in zip(titles(drawn), drawn, strict=True)} == {
-        t: [] for t in titles(drawn)
-    }
+    for name in ("lines", "lineages"):
+        table = pd.read_csv(folder / f"{name}.csv")
+        table["lineage"] = table.lineage.replace(LONG_LINEAGES)
+        table.to_csv(folder / f"{name}.csv", index=False)
+    raw = summary.model_dump(mode="json")
+    for task in raw["tasks"].values():
+        task["models"] |= {m: task["models"]["ridge"] for m in ABOUT if m not in task["models"]}
+        task["what_you_have"]["retrained"] = task["what_you_have"]["hidden"]
+    both = raw["both"]
+    for mode in both["order"]:
+        both["order"][mode] = list(APPROACHES)
+        one = both["against_direct"][mode]["mean_of_two"]
+        both["against_direct"][mode] = dict.fromkeys(APPROACHES[1:], one)
+    paired = pd.read_csv(folder / "paired.csv")
+    ridge = paired[paired.model == "ridge"]
+    others = [ridge.assign(model=m) for m in ABOUT if m not in set(paired.model) and not is_baseline(m)]
+    pd.concat([paired, *others], ignore_index=True).to_csv(folder / "paired.csv", index=False)
+    return Summary.model_validate(raw)
+
+
+def test_no_text_is_cut_or_over_another(study_results: tuple[Path, Summary], tmp_path: Path) -> None:
+    folder = copy(study_results[0], tmp_path / "r")
+    figures = draw_all(folder, fill(folder, study_results[1]))
+    assert {n: crowded(f) for n, f in figures.items()} == {n: [] for n in FIGURES}
+    assert len(texts(figures["skill"]) & set(map(plain, ABOUT))) == len(ABOUT)
+    assert len(texts(figures["paired"]) & set(map(plain, ABOUT))) == sum(not is_baseline(m) for m in ABOUT)
 
 
 def test_crowded_text_is_seen() -> None:
@@ -154,29 +192,135 @@ def test_crowded_text_is_seen() -> None:
     assert len(crowded(figure)) == 2
 
 
+def texts(figure: Figure) -> set[str]:
+    return {t.get_text() for t in visible_texts(figure)}
+
+
+@pytest.mark.parametrize(("name", "mode"), [("skill", "cell_line_out"), ("lineage_out", "lineage_out")])
 def test_skill_shows_the_numbers_of_the_table(
-    study_results: tuple[Path, Summary], tmp_path: Path, drawn: list[Figure]
+    study_results: tuple[Path, Summary], drawn: Drawn, name: str, mode: str
 ) -> None:
-    draw_figures(copy(study_results[0], tmp_path / "r"), study_results[1])
-    shown = {t.get_text() for t in visible_texts(drawn[0])}
-    table = pd.read_csv(study_results[0] / "metrics.csv").query("mode == 'cell_line_out'")
-    for row in table[table.metric.isin(["auroc", "spearman"])].to_dict("records"):
-        assert f"{row['value']:.2f} ({row['low']:.2f} to {row['high']:.2f})" in shown
+    seen, table = texts(drawn[1][name]), pd.read_csv(study_results[0] / "metrics.csv")
+    rows = table[(table["mode"] == mode) & table.metric.isin(["auroc", "spearman"])].to_dict("records")
+    assert len(rows) == 2 * (5 + 5 + 6)
+    for row in rows:
+        assert shown(Interval(value=row["value"], low=row["low"], high=row["high"])) in seen
+    assert {"prevalence", "lineage mean", "ridge", "lightgbm", "gp", "mean of two"} <= seen
+
+
+def test_differences_are_those_to_the_best_baseline(
+    study_results: tuple[Path, Summary], drawn: Drawn
+) -> None:
+    seen, table = texts(drawn[1]["paired"]), pd.read_csv(study_results[0] / "paired.csv")
+    rows = table[(table["mode"] == "cell_line_out") & table.metric.isin(["auroc", "spearman"])]
+    for row in rows[rows.kind == "baseline"].to_dict("records"):
+        assert shown(Interval(value=row["value"], low=row["low"], high=row["high"]), sign=True) in seen
+    assert "prevalence" not in seen
+
+
+def test_what_you_have_shows_both_kinds(study_results: tuple[Path, Summary], drawn: Drawn) -> None:
+    seen = texts(drawn[1]["have"])
+    for task in TASKS:
+        have = study_results[1].tasks[task].what_you_have
+        assert have is not None
+        for values in (*have.hidden.values(), *have.retrained.values()):
+            assert shown(values["spearman"]) in seen
+    assert {t.replace("\n", " ") for t in seen} >= {n.replace("the _", "_") for n in HAVE_NAMES.values()}
+
+
+def test_both_shows_the_ways_and_the_difference(study_results: tuple[Path, Summary], drawn: Drawn) -> None:
+    seen, both = texts(drawn[1]["both"]), study_results[1].both
+    assert both is not None
+    for metric, difference in both.against_direct["cell_line_out"]["mean_of_two"].items():
+        assert shown(difference, sign=True) in seen
+        for model in both.order["cell_line_out"]:
+            assert shown(study_results[1].tasks["cross"].models[model]["cell_line_out"][metric]) in seen
+
+
+def test_lineages_are_sorted_and_counted(study_results: tuple[Path, Summary], drawn: Drawn) -> None:
+    table = pd.read_csv(study_results[0] / "lineages.csv")
+    for axes, task in zip(drawn[1]["lineages"].axes, TASKS, strict=True):
+        own = table[(table.task == task) & (table.model == "ridge")].sort_values("value", ascending=False)
+        assert bars(axes) == [f"{r.lineage} ({r.n})" for r in own.itertuples()]
+        assert len(own) > 2
+
+
+def test_the_learning_curve_has_a_point_for_each_share(
+    study_results: tuple[Path, Summary], drawn: Drawn
+) -> None:
+    figure = drawn[1]["learning_curve"]
+    for axes, task in zip(figure.axes, TASKS, strict=True):
+        lines = [line for line in axes.lines if len(line.get_xdata()) == 3]
+        points = study_results[1].tasks[task].learning_curve
+        assert [list(line.get_ydata()) for line in lines] == [
+            [p.value for p in points[m].values()] for m in ("lineage_mean", "gp")
+        ]
+        assert [t.get_text() for t in axes.get_xticklabels()] == ["25", "50", "100"]
+
+
+def test_calibration_says_slope_and_counts(study_results: tuple[Path, Summary], drawn: Drawn) -> None:
+    seen = "\n".join(texts(drawn[1]["calibration"]))
+    for task in TASKS:
+        section = study_results[1].tasks[task]
+        slope = section.models[section.champion]["cell_line_out"]["calibration_slope"]
+        assert f"slope {shown(slope)}\na point: " in seen
+
+
+def test_coverage_maps_every_line_by_lineage(study_results: tuple[Path, Summary], drawn: Drawn) -> None:
+    above, below, _ = drawn[1]["coverage"].axes
+    lines = pd.read_csv(study_results[0] / "lines.csv").set_index("model_id")
+    shares = pd.read_parquet(study_results[0] / "coverage_by_line.parquet")
+    drawn_map = np.asarray(below.images[0].get_array())
+    assert drawn_map.shape == shares.shape[::-1]
+    order = shares.mean().sort_values(ascending=False, kind="stable").index
+    assert drawn_map.mean(axis=1) == pytest.approx(shares[order].mean().to_numpy())
+    assert [t.get_text() for t in below.get_yticklabels()] == [b.replace("_", " ") for b in order]
+    assert np.asarray(above.images[0].get_array())[0].sum() == lines.radiation.notna().sum()
+    names = [t.get_text() for t in below.get_xticklabels()]
+    assert len(names) < 20
+    assert sum(int(n.split("(")[1][:-1]) for n in names) == len(lines)
+    assert f"{lines.radiation.notna().sum()}" in texts(drawn[1]["coverage"])
+
+
+def test_what_is_not_defined_has_no_mark(study_results: tuple[Path, Summary]) -> None:
+    raw = study_results[1].model_dump(mode="json")
+    nothing = {"value": None, "low": None, "high": None}
+    for task in raw["tasks"].values():
+        task["models"]["lightgbm"]["cell_line_out"]["auroc"] = nothing
+        task["models"]["ridge"]["cell_line_out"]["calibration_slope"] = nothing
+        task["what_you_have"]["hidden"]["rna"]["spearman"] = nothing
+        task["learning_curve"]["gp"]["50"] = nothing
+    folder, summary = study_results[0], Summary.model_validate(raw)
+    assert len(draw_one("skill", folder, summary).axes[0].texts) == 4  # of five models
+    assert len(draw_one("have", folder, summary).axes[0].texts) == 7  # of six hidden and two anew
+    curves = [draw_one("learning_curve", *r).axes[0].lines for r in ((folder, summary), study_results)]
+    left, full = (sum(len(line.get_xdata()) for line in lines) for lines in curves)
+    assert full - left == 4  # of the curve, of the interval (two ends), and the mark
+    assert "slope not defined" in "\n".join(texts(draw_one("calibration", folder, summary)))
+
+
+def test_without_side_runs_their_figures_are_left_out(
+    study_results: tuple[Path, Summary], tmp_path: Path
+) -> None:
+    raw = study_results[1].model_dump(mode="json") | {"both": None}
+    for task in raw["tasks"].values():
+        task |= {"what_you_have": None, "learning_curve": {}}
+    folder = copy(study_results[0], tmp_path / "r")
+    pd.read_csv(folder / "lineages.csv").iloc[:0].to_csv(folder / "lineages.csv", index=False)
+    paths = draw_figures(folder, Summary.model_validate(raw))
+    assert {p.stem for p in paths} == set(FIGURES) - {"have", "learning_curve", "both", "lineages"}
 
 
 def bars(axes: Axes) -> list[str]:
     return [t.get_text() for t in axes.get_yticklabels()]
 
 
-def test_named_genes_are_marked_or_listed(
-    study_results: tuple[Path, Summary], tmp_path: Path, drawn: list[Figure]
-) -> None:
+def test_named_genes_are_marked_or_listed(study_results: tuple[Path, Summary], tmp_path: Path) -> None:
     folder, summary = copy(study_results[0], tmp_path / "r"), study_results[1]
     table = pd.read_csv(folder / "shap_cross.csv")
     table.loc[1, "feature"] = "driver:TP53"
     table.to_csv(folder / "shap_cross.csv", index=False)
-    draw_figures(folder, summary)
-    figure = drawn[list(FIGURES).index("shap")]
+    figure = draw_one("shap", folder, summary)
     labels = bars(figure.axes[2])
     assert len(labels) == 20
     assert [n for n in labels if n.startswith("\u25b6")] == ["\u25b6 driver:TP53"]
@@ -216,12 +360,14 @@ def test_equal_probabilities_make_one_bin() -> None:
 
 
 def test_without_held_out_lineages_and_named_genes(
-    study_results: tuple[Path, Summary], tmp_path: Path, drawn: list[Figure]
+    study_results: tuple[Path, Summary], tmp_path: Path
 ) -> None:
     folder, summary = copy(study_results[0], tmp_path / "r"), study_results[1]
-    table = pd.read_csv(folder / "metrics.csv")
-    table[table["mode"] == "cell_line_out"].to_csv(folder / "metrics.csv", index=False)
+    raw = summary.model_dump(mode="json") | {"named_genes": {}}
+    for task in raw["tasks"].values():
+        for modes in task["models"].values():
+            del modes["lineage_out"]
     (folder / "named_genes.csv").write_text("task,model\n")
-    draw_figures(folder, summary.model_copy(update={"named_genes": {}}))
-    texts = [t.get_text() for t in drawn[list(FIGURES).index("lineage_out")].texts]
-    assert "No lineage has enough lines to be held out in this run." in texts
+    less = Summary.model_validate(raw)
+    assert FIGURES["lineage_out"](Run(folder, less)) is None
+    assert len(bars(draw_one("shap", folder, less).axes[0])) == 20

@@ -10,14 +10,16 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from report_study import make_results
+from report_study import as_real, make_results
 
 from crossres_ml.cohort.cohort import Cohort
 from crossres_ml.config import TASKS, TrainConfig
 from crossres_ml.report.cards import LIMITS
 from crossres_ml.report.figures import FIGURES, draw_figures
-from crossres_ml.report.html import genes_in_words, headline, verdict, write_report
+from crossres_ml.report.html import write_report
 from crossres_ml.report.summary import Interval, Summary
+from crossres_ml.report.tables import alarms, genes_in_words
+from crossres_ml.report.words import HAVE_NAMES, METRIC_NAMES, headline, number, plain, shown, verdict
 
 VOID = {"meta", "img", "br"}
 HOSTILE = '<script>alert("x")</script><img src=x onerror=alert(1)>\'"&amp;'
@@ -82,8 +84,8 @@ def page(made: tuple[Path, Summary]) -> Page:
     return read(write_report(*made))
 
 
-def as_real(summary: Summary) -> Summary:
-    return summary.model_copy(update={"data": summary.data.model_copy(update={"kind": "real"})})
+def said(i: Interval, *, sign: bool = False) -> str:
+    return shown(i, 3, sign=sign, missing="not defined")
 
 
 def test_every_number_of_the_summary_is_there(made: tuple[Path, Summary], page: Page) -> None:
@@ -91,12 +93,18 @@ def test_every_number_of_the_summary_is_there(made: tuple[Path, Summary], page: 
     for task in summary.tasks.values():
         for modes in task.models.values():
             for metrics in modes.values():
-                for i in metrics.values():
-                    assert f"{i.value:.3f}" in text
-                    assert f"({i.low:.3f} to {i.high:.3f})" in text
-        for differences in task.paired_difference.values():
+                for metric in METRIC_NAMES:
+                    assert said(metrics[metric]) in text
+        for differences in (*task.paired_difference.values(), *task.next_difference.values()):
             for i in differences.values():
-                assert f"{i.value:+.3f} ({i.low:.3f} to {i.high:.3f})" in text
+                assert said(i, sign=True) in text
+        for points in (*task.learning_curve.values(), task.permuted):
+            assert all(said(i) in text for i in points.values())
+        have = task.what_you_have
+        assert have is not None
+        for values in (*have.hidden.values(), *have.retrained.values()):
+            assert said(values["spearman"]) in text
+            assert said(values["auroc"]) in text
         assert f"{task.prevalence:.3f}" in text
     for gene, tasks in summary.named_genes.items():
         for entry in tasks.values():
@@ -111,7 +119,7 @@ def test_every_number_of_the_summary_is_there(made: tuple[Path, Summary], page: 
 
 def test_tables_of_the_folder_are_there(made: tuple[Path, Summary], page: Page) -> None:
     text = page.words()
-    for name in ("dropped", "unresolved"):
+    for name in ("dropped", "unresolved", "dropped_counts"):
         for row in pd.read_csv(made[0] / f"{name}.csv", dtype=str).to_dict("records"):
             assert " ".join(str(v).replace("_", " ") for v in row.values()) in text.replace("_", " ")
     for row in pd.read_csv(made[0] / "coverage.csv").to_dict("records"):
@@ -122,6 +130,73 @@ def test_tables_of_the_folder_are_there(made: tuple[Path, Summary], page: Page) 
         counts = f"{row['lines']} {row['radiation_lines']} {row['both_lines']} {trained}"
         assert f"Held-out lineages 1 {row['fold']} {counts}" in text
     assert " ".join(LIMITS.split()) in text
+
+
+def test_a_row_of_each_table_is_in_order(made: tuple[Path, Summary], page: Page) -> None:
+    summary, text = made[1], page.words()
+    cells = []
+    for task in TASKS:
+        have = summary.tasks[task].what_you_have
+        assert have is not None
+        cells += [said(have.hidden["rna"]["spearman"]), said(have.retrained["rna"]["spearman"])]
+    assert f" {HAVE_NAMES['rna']} {' '.join(cells)}" in text
+    both = summary.both
+    assert both is not None
+    lead = both.lead["cell_line_out"]["spearman"]
+    first, second = both.order["cell_line_out"]
+    assert f"{plain(first)} ranks the lines best, {plain(second)} next." in text
+    assert f"Spearman {said(lead, sign=True)} {verdict('spearman', lead)}" in text
+    metrics = summary.tasks["cross"].models["mean_of_two"]["cell_line_out"]
+    difference = both.against_direct["cell_line_out"]["mean_of_two"]["spearman"]
+    row = " ".join(said(metrics[m]) for m in ("spearman", "auroc", "average_precision"))
+    assert f" mean rank of two separate models {row} {said(difference, sign=True)}" in text
+    curve = summary.tasks["radiation"].learning_curve["gp"]
+    row = " ".join(said(i) for i in curve.values())
+    assert "25 % 50 % 100 % Radiation lineage mean" in text
+    assert f"Radiation gp {row}" in text
+    assert f"Radiation gp {said(summary.tasks['radiation'].permuted['gp'])}" in text
+    far = summary.tasks["chemotherapy"].models["ridge"]["study_out"]
+    row = " ".join(said(far[m]) for m in ("auroc", "spearman", "average_precision"))
+    n = summary.tasks["chemotherapy"].scored_lines["study_out"]
+    assert f"Held-out study Chemotherapy ridge {n} {row} {number(far['prevalence'].value, 3)}" in text
+
+
+def test_other_responses_are_listed(made: tuple[Path, Summary], page: Page) -> None:
+    table = pd.read_csv(made[0] / "across_responses.csv")
+    for row in table[table.task == "radiation"].to_dict("records"):
+        text = said(Interval(value=row["value"], low=row["low"], high=row["high"]))
+        assert f"{plain(row['response'])} " in page.words()
+        assert text in page.words()
+
+
+def test_alarms_say_how_near_the_run_came(made: tuple[Path, Summary]) -> None:
+    summary = made[1]
+    r2 = {m: modes["cell_line_out"]["r2"] for m, modes in summary.tasks["radiation"].models.items()}
+    best = max(r2, key=lambda m: r2[m].value or 0)
+    text = " ".join(alarms(summary))
+    assert f"above 0.30 (on real data only); the highest here is {shown(r2[best])}, {plain(best)}" in text
+    assert "on real data only" not in " ".join(alarms(as_real(summary)))
+    permuted = max(i.value or -1 for t in summary.tasks.values() for i in t.permuted.values())
+    assert f"interval above 0; the highest here is {permuted:.2f}" in text
+
+
+def test_without_side_runs_the_page_says_nothing_of_them(results: tuple[Path, Summary]) -> None:
+    folder, summary = results
+    raw = summary.model_dump(mode="json") | {"both": None}
+    for task in raw["tasks"].values():
+        new = ("next_model", "next_difference", "pooled", "learning_curve", "permuted")
+        task |= {"what_you_have": None, **{k: {} for k in new}}
+    less = Summary.model_validate(raw)
+    shutil.rmtree(folder / "figures")
+    draw_figures(folder, less)
+    page = read(write_report(folder, less))
+    ids = {attrs["id"] for _, attrs in page.tags if "id" in attrs}
+    assert {str(a["href"])[1:] for a in page.all("a")} == ids
+    assert not ids & {"have", "both"}
+    for words in ("with what you have", "Labels dealt out", "More lines", ", the next"):
+        assert words not in page.words()
+    assert "(not run here)" in page.words()
+    assert len(page.all("img")) == len(FIGURES) - 3
 
 
 def test_nothing_is_loaded_from_elsewhere(made: tuple[Path, Summary], page: Page) -> None:
@@ -138,8 +213,9 @@ def test_nothing_is_loaded_from_elsewhere(made: tuple[Path, Summary], page: Page
 def test_the_page_is_made_for_all_readers(page: Page) -> None:
     assert page.all("html") == [{"lang": "en"}]
     assert page.all("h1") == [{}]
-    assert all(th.get("scope") in ("row", "col") for th in page.all("th"))
+    assert all(th.get("scope") in ("row", "col", "colgroup") for th in page.all("th"))
     assert len(page.all("caption")) == len(page.all("table")) > 8
+    assert len(page.all("details")) == len(page.all("summary")) > 8
     images = page.all("img")
     assert len(images) == len(FIGURES)
     assert all(len(str(i["alt"])) > 40 and int(str(i["width"])) > int(str(i["height"])) / 2 for i in images)
@@ -203,8 +279,12 @@ def test_without_held_out_lineages_and_named_genes(results: tuple[Path, Summary]
     folder, summary = results
     raw = summary.model_dump(mode="json")
     for task in raw["tasks"].values():
-        for part in (task["paired_difference"], task["scored_lines"], *task["models"].values()):
-            del part["lineage_out"]
+        sections = ("paired_difference", "scored_lines", "next_model", "next_difference")
+        for part in (*(task[s] for s in sections), *task["models"].values()):
+            part.pop("lineage_out", None)
+            part.pop("study_out", None)
+    for part in (raw["both"]["order"], raw["both"]["lead"], raw["both"]["against_direct"]):
+        del part["lineage_out"]
     raw["named_genes"] = {
         g: {
             t: dict.fromkeys(("rank", "of", "percentile", "sign", "measurement", "p")) | {"n": 0}
@@ -218,20 +298,28 @@ def test_without_held_out_lineages_and_named_genes(results: tuple[Path, Summary]
     (folder / "unresolved.csv").write_text("table,alias,reason\n")
     text = read(write_report(folder, Summary.model_validate(raw))).words()
     assert "Inside lineages" not in text
+    assert "further away" not in text
     assert text.count("not measured, or not offered to the model") == 3 * len(raw["named_genes"])
     assert "Nothing." in text
     assert "every name was joined" in text
     assert "No file was read" in text
 
 
-def test_what_is_not_defined_is_said(results: tuple[Path, Summary]) -> None:
+def test_what_is_not_defined_is_said(results: tuple[Path, Summary], page: Page) -> None:
     folder, summary = results
     raw = summary.model_dump(mode="json")
     nothing = {"value": None, "low": None, "high": None}
-    raw["tasks"]["cross"]["models"]["ridge"]["cell_line_out"]["within_lineage_spearman"] = nothing
-    raw["tasks"]["cross"]["paired_difference"]["cell_line_out"]["brier"] = nothing
+    before = page.words().count("not defined")
+    cross = raw["tasks"]["cross"]
+    cross["models"]["ridge"]["cell_line_out"]["within_lineage_spearman"] = nothing  # a cell
+    cross["models"]["ridge"]["cell_line_out"]["prevalence"] = nothing  # above two tables
+    cross["paired_difference"]["cell_line_out"]["brier"] = nothing  # a cell and its verdict
+    cross["what_you_have"]["hidden"]["rna"]["spearman"] = nothing
+    cross["learning_curve"]["gp"]["50"] = nothing
+    cross["permuted"]["gp"] = nothing
     text = read(write_report(folder, Summary.model_validate(raw))).words()
-    assert text.count("not defined") == 3  # the value; the difference and its verdict
+    assert text.count("not defined") - before == 1 + 2 + 2 + 3
+    assert "nan" not in text.lower().split()
 
 
 @pytest.mark.parametrize(

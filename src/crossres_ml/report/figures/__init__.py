@@ -66,6 +66,6 @@ def draw_figures(results: Path, summary: Summary) -> list[Path]:
                 continue
             with atomic(path) as part:
                 # The default metadata would carry the version of matplotlib.
-                figure.savefig(part, metadata={"Software": None}, pil_kwargs={"optimize": True})
+                figure.savefig(part, metadata={"Software": None})
         out.append(path)
     return out
