@@ -51,7 +51,8 @@ class Run:
 
 def small_config(folder: Path, **changes: object) -> Path:
     settings = yaml.safe_load(config_path("smoke.yaml").read_text())
-    settings |= {"simulated_lines": 220, "bootstrap": 100, **changes}
+    settings |= {"simulated_lines": 220, "bootstrap": 100, "learning_curve": [0.5], "retrained": ["rna"]}
+    settings |= changes
     path = folder / "small.yaml"
     path.write_text(yaml.safe_dump(settings))
     return path
@@ -100,14 +101,38 @@ def test_second_run_changes_nothing(run: Run) -> None:
     assert before == {p: p.stat().st_mtime_ns for p in run.results.rglob("*") if p.is_file()}
 
 
-def test_runs_are_in_mlflow(run: Run) -> None:
-    script = (
-        "import json, mlflow\n"
-        "mlflow.set_tracking_uri('sqlite:///mlflow.db')\n"
-        "runs = mlflow.search_runs(search_all_experiments=True)\n"
-        "keep = [c for c in runs if c.startswith(('metrics.', 'tags.', 'params.'))]\n"
-        "print(json.dumps([{k: str(v) for k, v in r.items()} for r in runs[keep].to_dict('records')]))\n"
-    )
+def test_the_summary_holds_what_the_side_runs_measured(run: Run) -> None:
+    summary = Summary.model_validate_json((run.results / "summary.json").read_text())
+    assert summary.both is not None
+    assert set(summary.both.order["cell_line_out"]) == {"gp", "stack", "mean_of_two"}
+    for task in summary.tasks.values():
+        assert {50, 100} == set(task.learning_curve["ridge"]) == set(task.learning_curve["lineage_mean"])
+        assert task.what_you_have is not None
+        assert set(task.what_you_have.hidden) >= {"full", "rna", "mutations", "rna_rppa", "no_caution"}
+        assert set(task.what_you_have.retrained) == {"full", "rna"}
+        assert task.pooled[task.champion]["spearman"] is not None
+    assert "study_out" in summary.tasks["chemotherapy"].models["ridge"]
+    report = (run.results / "report.html").read_text()
+    for section in ("have", "both", "skill", "far", "checks", "genes", "data", "limits"):
+        assert f'<section id="{section}">' in report
+    figures = {p.stem for p in (run.results / "figures").iterdir()}
+    assert figures >= {
+        "skill",
+        "paired",
+        "have",
+        "both",
+        "lineages",
+        "learning_curve",
+        "calibration",
+        "coverage",
+    }
+    card = (run.results / "models" / "cross" / "MODEL_CARD.md").read_text()
+    assert "| RNA + RPPA (protein) |" in card
+
+
+def in_mlflow(run: Run, code: str) -> list[dict[str, str]]:
+    """Run code that prints a line of JSON, with MLflow looking at the run's log."""
+    script = f"import json, mlflow\nmlflow.set_tracking_uri('sqlite:///mlflow.db')\n{code}"
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", script],
         cwd=run.folder,
@@ -115,11 +140,21 @@ def test_runs_are_in_mlflow(run: Run) -> None:
         text=True,
         check=True,
     )
-    runs = json.loads(done.stdout.strip().splitlines()[-1])
+    found: list[dict[str, str]] = json.loads(done.stdout.strip().splitlines()[-1])
+    return found
+
+
+def test_runs_are_in_mlflow(run: Run) -> None:
+    runs = in_mlflow(
+        run,
+        "runs = mlflow.search_runs(search_all_experiments=True)\n"
+        "keep = [c for c in runs if c.startswith(('metrics.', 'tags.', 'params.', 'experiment_id'))]\n"
+        "print(json.dumps([{k: str(v) for k, v in r.items()} for r in runs[keep].to_dict('records')]))\n",
+    )
     parents = [r for r in runs if r.get("tags.mlflow.parentRunId") in ("None", "nan")]
     children = [r for r in runs if r not in parents]
     assert len(parents) == 3
-    assert len(children) == 3 * 5
+    assert len(children) == 7 + 7 + 8  # models for both alone
     assert {r["tags.data"] for r in runs} == {"SIMULATED"}
     ridge = next(r for r in children if r["tags.model"] == "ridge")
     assert "alpha" in str({k for k, v in ridge.items() if v != "nan"})
@@ -127,6 +162,45 @@ def test_runs_are_in_mlflow(run: Run) -> None:
     logged = sorted(float(r["metrics.cell_line_out/auroc"]) for r in parents)
     champions = (t.models[t.champion]["cell_line_out"]["auroc"].value for t in summary.tasks.values())
     assert logged == pytest.approx(sorted(v for v in champions if v is not None))
+
+
+def test_mlflow_children_are_compared_on_the_same_names(run: Run) -> None:
+    experiments = in_mlflow(
+        run,
+        "out, client = [], mlflow.MlflowClient()\n"
+        "for e in mlflow.search_experiments(filter_string=\"name LIKE 'crossres-%'\"):\n"
+        "    runs = client.search_runs([e.experiment_id], order_by=['metrics.spearman DESC'])\n"
+        "    parent = next(r for r in runs if 'mlflow.parentRunId' not in r.data.tags)\n"
+        "    for r in (r for r in runs if r is not parent):\n"
+        "        points = client.get_metric_history(r.info.run_id, 'learning_curve/spearman')\n"
+        "        made = [m.model_id for m in (r.outputs.model_outputs if r.outputs else [])]\n"
+        "        files = [f.path for f in client.list_artifacts(parent.info.run_id, 'figures')]\n"
+        "        out.append({'task': e.name, 'tags': r.data.tags, 'metrics': r.data.metrics, 'figures': files,\n"
+        "                    'models': len(made), 'curve': {p.step: p.value for p in points}})\n"
+        "print(json.dumps(out))\n",
+    )
+    summary = Summary.model_validate_json((run.results / "summary.json").read_text())
+    for name, task in summary.tasks.items():
+        children = [c for c in experiments if c["task"] == f"crossres-{name}"]
+        values = [c["metrics"]["spearman"] for c in children]
+        assert values == sorted(values, reverse=True)
+        assert {c["tags"]["model"] for c in children} == set(task.models)
+        for child in children:
+            model, metrics = child["tags"]["model"], child["metrics"]
+            for metric in ("spearman", "auroc", "average_precision"):
+                expected = task.models[model]["cell_line_out"][metric].value
+                assert metrics[metric] == metrics[f"cell_line_out/{metric}"] == pytest.approx(expected)
+            assert metrics["pooled/spearman"] == pytest.approx(task.pooled[model]["spearman"])
+            curve = {str(s): pytest.approx(i.value) for s, i in task.learning_curve.get(model, {}).items()}
+            assert child["curve"] == curve
+            assert child["models"] == (child["tags"]["role"] == "champion") == (model == task.champion)
+            assert {f"figures/{n}.png" for n in ("skill", "learning_curve", "coverage")} <= set(
+                child["figures"]
+            )
+        assert task.what_you_have is not None
+        hidden = next(c for c in children if c["tags"]["model"] == task.what_you_have.model)["metrics"]
+        expected = task.what_you_have.hidden["rna"]["spearman"].value
+        assert hidden["have/rna/spearman"] == pytest.approx(expected)
 
 
 def test_logged_model_predicts_as_the_bundle(run: Run) -> None:
@@ -140,7 +214,8 @@ def test_logged_model_predicts_as_the_bundle(run: Run) -> None:
         "    bundle = loaded.unwrap_python_model().bundle\n"
         "    X = bundle.features[['median']].T.astype(float).reset_index(drop=True)\n"
         "    a, b = loaded.predict(X[X.columns[::-1]]), bundle.predict(X)\n"
-        "    assert (a == b).all().all(), (a, b)\n"
+        "    pd.testing.assert_frame_equal(a, b, check_exact=True)\n"
+        "    assert list(a) == ['score', 'probability', 'expected', 'spread']\n"
         "    print(bundle.task)\n"
     )
     done = subprocess.run(
