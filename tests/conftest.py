@@ -132,7 +132,7 @@ def splits(cohort: Cohort, small_config: TrainConfig) -> pd.DataFrame:
 @pytest.fixture(scope="session")
 def every_config(small_config: TrainConfig) -> TrainConfig:
     """The same with every model that there is."""
-    return small_config.model_copy(update={"models": (*ESTIMATORS, *COMBINED)})
+    return small_config.model_copy(update={"models": (*ESTIMATORS, *COMBINED), "tuning": "quick"})
 
 
 @pytest.fixture(scope="session")
