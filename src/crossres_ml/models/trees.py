@@ -74,14 +74,14 @@ class ExtraTreesScore(Estimator):
 
     name = "extra_trees"
     grid = (
-        {"min_samples_leaf": 3, "n_estimators": 60},
-        {"min_samples_leaf": 3, "n_estimators": 200},
+        {"min_samples_leaf": 3, "n_estimators": 60, "max_features": 0.05},
+        {"min_samples_leaf": 3, "n_estimators": 200, "max_features": 0.1},
     )
 
     def fit(self, view: TrainingView) -> Estimator:
         """Grow the trees on median-imputed features."""
         self.columns = self.selected(view.X)
-        forest = ExtraTreesRegressor(max_features=0.05, random_state=self.seed, n_jobs=1, **self.settings)
+        forest = ExtraTreesRegressor(random_state=self.seed, n_jobs=1, **self.settings)
         self.pipeline_: Pipeline = make_pipeline(SimpleImputer(strategy="median"), forest)
         self.pipeline_.fit(view.X[self.columns].to_numpy(), view.y)
         return self
