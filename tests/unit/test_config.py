@@ -144,9 +144,81 @@ def test_names_in_the_configuration_are_those_of_the_code() -> None:
     from typing import get_args
 
     from crossres_ml.cohort.blocks import BLOCKS
-    from crossres_ml.config import Baseline, BlockName, Challenger
-    from crossres_ml.models.estimators import ESTIMATORS
+    from crossres_ml.config import Baseline, BlockName, Challenger, Combined, Have
+    from crossres_ml.evaluation.folds import HAVE, NO_CAUTION
+    from crossres_ml.models.fit import COMBINED
+    from crossres_ml.models.registry import ESTIMATORS
 
     assert sorted(get_args(BlockName)) == sorted(b.name for b in BLOCKS)
     assert {n for n, e in ESTIMATORS.items() if e.baseline} == set(get_args(Baseline))
     assert {n for n, e in ESTIMATORS.items() if not e.baseline} == set(get_args(Challenger))
+    assert set(COMBINED) == set(get_args(Combined))
+    assert {*HAVE, NO_CAUTION} == set(get_args(Have))
+
+
+@pytest.mark.parametrize("name", ["mean_of_two", "product_of_two", "joint_gp"])
+def test_ways_to_both_need_the_process_that_they_are_made_of(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ConfigError, match=f"{name}: made of gp, which is not among the models"):
+        load_train_config(write(tmp_path, models=["prevalence", "ridge", name]))
+    assert name in load_train_config(write(tmp_path, models=["prevalence", "gp", name])).models
+    alone = load_train_config(
+        write(tmp_path, models=["prevalence", "ridge", "stack"])
+    )  # a stack of what there is
+    assert alone.models == ("prevalence", "ridge", "stack")
+
+
+@pytest.mark.parametrize(
+    "models",
+    [
+        ["ridge", "gp"],  # nothing naive to beat
+        ["prevalence", "rsi"],  # nothing but naive
+        ["prevalence", "stack"],  # nothing to stack
+        ["prevalence", "ridge", "ridge"],
+    ],
+)
+def test_models_stand_beside_others(tmp_path: Path, models: list[str]) -> None:
+    with pytest.raises(ConfigError, match="needs at least one baseline and one other model, each once"):
+        load_train_config(write(tmp_path, models=models))
+
+
+@pytest.mark.parametrize(
+    ("changes", "fault"),
+    [
+        ({"learning_curve": [0.5, 1.0]}, r"learning_curve\.1: Input should be less than 1"),
+        ({"learning_curve": [0.0]}, r"learning_curve\.0: Input should be greater than 0"),
+        ({"retrained": ["rna", "lineage"]}, r"retrained\.1: Input should be 'rna', 'mutations'"),
+        ({"side_models": ["stack"]}, r"side_models\.0"),
+        ({"tuning": "slow"}, "tuning: Input should be 'quick' or 'full'"),
+        ({"splits": {"seed": -1}}, r"splits\.seed: Input should be greater than or equal to 0"),
+        ({"permuted": "perhaps"}, "permuted: Input should be a valid boolean"),
+    ],
+)
+def test_bad_value_of_the_side_runs_is_named(tmp_path: Path, changes: dict[str, Any], fault: str) -> None:
+    with pytest.raises(ConfigError, match=fault):
+        load_train_config(write(tmp_path, **changes))
+
+
+@pytest.mark.parametrize("name", ["train.yaml", "smoke.yaml", "publication.yaml"])
+def test_configurations_of_the_project_are_valid(name: str) -> None:
+    config = load_train_config(config_path(name))
+    assert "lineage_mean" in config.models
+    assert set(config.side_models) <= set(config.models)
+    published = name == "publication.yaml"
+    assert (config.tuning == "full") == published
+
+
+def test_published_seeds_are_not_those_of_development() -> None:
+    """Repeat r uses seed + r: no fold of the published table may be one on which a choice was made."""
+    seeds = []
+    for name in ("train.yaml", "publication.yaml"):
+        splits = load_train_config(config_path(name)).splits
+        seeds.append(set(range(splits.seed, splits.seed + splits.repeats)))
+    assert not seeds[0] & seeds[1]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"tuning": "full"}, {"learning_curve": [0.5]}, {"side_models": ["ridge"]}, {"permuted": False}],
+)
+def test_every_key_of_the_side_runs_is_in_the_digest(tmp_path: Path, changes: dict[str, Any]) -> None:
+    assert load_train_config(write(tmp_path, **changes)).digest() != load_train_config().digest()

@@ -10,15 +10,17 @@ import pytest
 
 from crossres_ml.errors import BundleError, ProfileError
 from crossres_ml.models.bundle import Bundle
+from crossres_ml.models.parts import LoadedModel
+from crossres_ml.models.resistance import Calibration
 from crossres_ml.predict.profiles import align, check_units, feature_name, read_profiles
 from crossres_ml.predict.score import predict_file, score_profiles
 
 
-class Additive:
-    """Stands for a booster: the score is the sum of the measured values."""
-
-    def predict(self, X: np.ndarray, num_threads: int) -> np.ndarray:
-        return np.nansum(X, axis=1)
+def additive() -> LoadedModel:
+    """A model whose score is the sum of the measured values."""
+    model = LoadedModel("sum", lambda X: np.asarray(np.nansum(X.to_numpy(), axis=1)))
+    model.calibration = Calibration(1.0, 0.0, 2.0, 1.0)
+    return model
 
 
 def bundle(*features: str) -> Bundle:
@@ -32,9 +34,8 @@ def bundle(*features: str) -> Bundle:
         },
         index=pd.Index(features, name="feature"),
     )
-    recipe = {"task": "radiation", "data": {"kind": "real"}, "calibration": {"slope": 1.0, "intercept": 0.0}}
-    recipe["lineages"] = ["Lung", "Bone", "Liver"]
-    return Bundle(recipe, table, Additive())
+    recipe = {"task": "radiation", "data": {"kind": "real"}, "lineages": ["Lung", "Bone", "Liver"]}
+    return Bundle(recipe, table, additive(), None)
 
 
 def written(folder: Path, text: str, name: str = "profiles.csv") -> Path:

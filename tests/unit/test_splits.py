@@ -12,11 +12,12 @@ import pytest
 from crossres_ml.cohort.build import build_cohort
 from crossres_ml.cohort.cohort import Cohort
 from crossres_ml.cohort.labels import scored_lines
-from crossres_ml.config import Panels, SplitConfig, TrainConfig
+from crossres_ml.config import Panels, SplitConfig
 from crossres_ml.errors import LeakageError
 from crossres_ml.sources.simulated import simulate
 from crossres_ml.splits import (
     EXCLUDED,
+    STUDIES,
     TEST,
     TRAIN,
     cell_line_out,
@@ -24,6 +25,7 @@ from crossres_ml.splits import (
     describe_splits,
     lineage_out,
     make_splits,
+    study_out,
 )
 
 
@@ -99,8 +101,7 @@ def test_all_leaks_are_named_at_once(splits: pd.DataFrame, cohort: Cohort) -> No
 
 
 def test_folds_have_alike_classes_and_sizes(cohort: Cohort) -> None:
-    config = SplitConfig(folds=2, repeats=2)
-    table = cell_line_out(cohort, config, quantile=2 / 3, seed=1)
+    table = cell_line_out(cohort, SplitConfig(seed=1, folds=2, repeats=2), quantile=2 / 3)
     radiation = cohort.responses.radiation
     resistant = (radiation >= radiation.quantile(2 / 3))[radiation.notna()]
     for _, part in table[table.role == TEST].groupby(["repeat", "fold"]):
@@ -110,12 +111,12 @@ def test_folds_have_alike_classes_and_sizes(cohort: Cohort) -> None:
 
 
 def test_repeats_and_seeds_differ_and_come_back(cohort: Cohort) -> None:
-    config = SplitConfig(folds=2, repeats=2)
-    one = cell_line_out(cohort, config, quantile=2 / 3, seed=1)
-    pdt.assert_frame_equal(one, cell_line_out(cohort, config, quantile=2 / 3, seed=1))
+    configs = [SplitConfig(seed=s, folds=2, repeats=2) for s in (1, 2)]
+    one = cell_line_out(cohort, configs[0], quantile=2 / 3)
+    pdt.assert_frame_equal(one, cell_line_out(cohort, configs[0], quantile=2 / 3))
     first, second = (g.role.to_numpy() for _, g in one.groupby("repeat"))
     assert (first != second).any()
-    other = cell_line_out(cohort, config, quantile=2 / 3, seed=2)
+    other = cell_line_out(cohort, configs[1], quantile=2 / 3)
     # repeat 0 of seed 2 is repeat 1 of seed 1
     assert (other.role[other["repeat"] == 0].to_numpy() == second).all()
 
@@ -150,11 +151,69 @@ def test_relatives_of_a_held_out_lineage_are_excluded(make_cohort: Callable[...,
         check_splits(taken, made)
 
 
-def test_no_lineage_is_large_enough(cohort: Cohort, small_config: TrainConfig) -> None:
+def test_no_lineage_is_large_enough(cohort: Cohort) -> None:
     config = SplitConfig(folds=2, repeats=1, lineage_min_lines=1000)
     assert lineage_out(cohort, config).empty
-    table = make_splits(cohort, config, quantile=2 / 3, seed=small_config.seed)
-    assert set(table["mode"]) == {"cell_line_out"}
+    assert set(make_splits(cohort, config, quantile=2 / 3)["mode"]) == {"cell_line_out", "study_out"}
+
+
+def screened(make_cohort: Callable[..., Cohort], ctrp: str, gdsc: str, group: list[int]) -> Cohort:
+    """Lines with a response where the text has a 1."""
+    made = make_cohort(["Lung"] * len(ctrp), group)
+    responses = made.responses.copy()
+    for name, known in (("chemotherapy", ctrp), ("chemotherapy_gdsc", gdsc)):
+        responses[name] = responses[name].where([c == "1" for c in known])
+    return make_cohort(["Lung"] * len(ctrp), group, responses)
+
+
+def test_study_out_holds_out_what_the_learned_screen_lacks(make_cohort: Callable[..., Cohort]) -> None:
+    """Line 4 is of the donor of line 2, line 5 of the donor of line 3; line 7 is in neither screen."""
+    made = screened(make_cohort, "11101010", "11010100", [0, 1, 2, 3, 2, 3, 6, 7])
+    assert roles_of(made, "ctrp_to_gdsc") == "rrrtrtrr"
+    assert roles_of(made, "gdsc_to_ctrp") == "rrtrtrtr"
+    kin = screened(make_cohort, "11101010", "11010100", [0, 1, 2, 3, 2, 0, 6, 3])
+    assert roles_of(kin, "ctrp_to_gdsc") == "xrrtrtrx"  # donors of lines 3 and 5
+    check_splits(study_out(kin), kin)
+
+
+def roles_of(cohort: Cohort, fold: str) -> str:
+    table = study_out(cohort)
+    return "".join({TRAIN: "r", TEST: "t", EXCLUDED: "x"}[r] for r in table.role[table.fold == fold])
+
+
+def test_study_out_keeps_relatives_apart(make_cohort: Callable[..., Cohort]) -> None:
+    made = screened(make_cohort, "1110", "1101", [0, 1, 2, 0])
+    table = study_out(made)
+    taken = table.assign(role=table.role.replace({EXCLUDED: TRAIN}))
+    assert (taken.role != table.role).any()
+    with pytest.raises(LeakageError, match="study_out repeat 0 fold ctrp_to_gdsc: relatives on both sides"):
+        check_splits(taken, made)
+
+
+@pytest.mark.parametrize(
+    ("ctrp", "gdsc", "folds"),
+    [
+        ("1111", "1111", set()),  # both screens have all lines
+        ("1111", "1100", {"gdsc_to_ctrp"}),
+        ("1111", "0000", set()),  # nothing to learn from, or to judge by
+    ],
+)
+def test_study_out_without_lines_to_hold_out(
+    make_cohort: Callable[..., Cohort], ctrp: str, gdsc: str, folds: set[str]
+) -> None:
+    table = study_out(screened(make_cohort, ctrp, gdsc, [0, 1, 2, 3]))
+    assert set(table.fold) == folds
+    assert list(table.columns) == ["mode", "repeat", "fold", "model_id", "role"]
+
+
+def test_study_out_of_the_small_study(splits: pd.DataFrame, cohort: Cohort) -> None:
+    for fold, (learn, judge, _) in STUDIES.items():
+        part = splits[(splits["mode"] == "study_out") & (splits.fold == fold)].set_index("model_id").role
+        assert sorted(part.index) == list(cohort.lines.index)
+        held = cohort.responses.loc[part.index[part == TEST]]
+        assert len(held) > 10
+        assert held[judge].notna().all()
+        assert held[learn].isna().all()
 
 
 def test_description_counts_what_is_there(splits: pd.DataFrame, cohort: Cohort) -> None:
@@ -174,4 +233,4 @@ def test_description_counts_what_is_there(splits: pd.DataFrame, cohort: Cohort) 
 
 def test_smallest_allowed_study_can_be_split(panels: Panels) -> None:
     small = build_cohort(simulate(panels, lines=100, seed=1).tables, panels, kind="simulated", sources={})
-    assert len(make_splits(small, SplitConfig(), quantile=2 / 3, seed=2016))
+    assert len(make_splits(small, SplitConfig(seed=2016), quantile=2 / 3))
