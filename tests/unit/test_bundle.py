@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import os
@@ -20,14 +21,17 @@ from sklearn.preprocessing import FunctionTransformer
 from crossres_ml.artifacts import MANIFEST, write_manifest
 from crossres_ml.cohort.cohort import Cohort
 from crossres_ml.cohort.labels import LabelRule
+from crossres_ml.cohort.scores import GeneSetScorer
+from crossres_ml.config import TrainConfig
 from crossres_ml.errors import BundleError
 from crossres_ml.evaluation.folds import FoldData
 from crossres_ml.models.bundle import RECIPE, load_bundle, save_bundle
 from crossres_ml.models.combine import Combination
+from crossres_ml.models.estimators import TrainingView
 from crossres_ml.models.fit import COMBINED, ModelSet
 from crossres_ml.models.profile import DrugProfile
 from crossres_ml.models.registry import ESTIMATORS
-from crossres_ml.models.resistance import FittedModel
+from crossres_ml.models.resistance import FittedModel, ResistanceModel
 
 KEPT = ("mutation_burden", *(n for n, e in ESTIMATORS.items() if not e.baseline), *COMBINED)
 REFUSED = tuple(n for n in ESTIMATORS if n not in KEPT)
@@ -407,3 +411,83 @@ def test_naive_models_cannot_be_kept_and_leave_no_folder(
     with pytest.raises(BundleError, match=f"a model of kind '{name}' cannot be kept"):
         save_bundle(folder, model, saved.profile, None, saved.rule, saved.train, info, DATA, "card")
     assert not folder.exists()
+
+
+# --- gene sets of new samples -----------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class Sets:
+    """A process that reads expression and gene sets, how the sets were scored, and new samples."""
+
+    model: ResistanceModel
+    scorer: GeneSetScorer
+    X: pd.DataFrame
+    fresh: pd.DataFrame
+
+    def save(self, folder: Path, scorer: GeneSetScorer | None = None, X: pd.DataFrame | None = None) -> Path:
+        used = self.X if X is None else X
+        info = pd.DataFrame(
+            {"block": [c.split(":")[0] for c in used], "name": [c.split(":")[1] for c in used], "unit": "z"},
+            index=used.columns,
+        )
+        rule = LabelRule("radiation", 0.6, {"radiation": 0.0}, {"radiation": (0.0, 1.0)})
+        save_bundle(folder, self.model, None, scorer or self.scorer, rule, used, info, DATA, "# Card\n")
+        return folder
+
+
+@pytest.fixture(scope="module")
+def sets(small_config: TrainConfig) -> Sets:
+    rng = np.random.default_rng(0)
+    genes = [f"G{i:02d}" for i in range(24)]
+    net = pd.DataFrame({"source": np.repeat(["A", "B", "C"], 8), "target": genes, "weight": 1.0})
+    rna = pd.DataFrame(rng.normal(5, 1, (90, 24)), [f"L{i:03d}" for i in range(90)], genes)
+    rna += np.repeat(rng.normal(size=(90, 3)), 8, axis=1)
+    scorer = GeneSetScorer(rna.mean(), rna.std(), net)
+    whole = rna.add_prefix("rna:").join(scorer.score(rna).add_prefix("gene_set:")).astype(np.float32)
+    X, fresh = whole.iloc[:70], whole.iloc[70:]
+    y = X["gene_set:A"].to_numpy(dtype=float) + rng.normal(size=70)
+    label, everyone = (y > np.median(y)).astype(float), np.ones(70, dtype=bool)
+    view = TrainingView(X, y, label, np.arange(70).astype(str), everyone, y)
+    return Sets(ResistanceModel("gp", small_config.features, 2, 1).fit(view), scorer, X, fresh)
+
+
+def test_gene_sets_of_a_new_sample_are_scored_from_its_expression(sets: Sets, tmp_path: Path) -> None:
+    bundle = load_bundle(sets.save(tmp_path / "b"))
+    given = sets.fresh[bundle.features.index]
+    without = given.mask(given.columns.str.startswith("gene_set:")[None, :] & given.notna())
+    assert bundle.scorer is not None
+    assert bundle.scorer.genes == sets.scorer.genes
+    pd.testing.assert_frame_equal(bundle.predict(without), bundle.predict(given), rtol=1e-5)
+    lacking = without.assign(**{"rna:G03": np.float32(np.nan)})
+    assert bundle.with_gene_sets(lacking).filter(like="gene_set:").isna().all(axis=None)
+    assert (bundle.predict(lacking).score - bundle.predict(given).score).abs().max() > 0.1
+    mixed = pd.concat([without.iloc[:3], lacking.iloc[3:6]])
+    scored = bundle.with_gene_sets(mixed).filter(like="gene_set:").notna().all(axis=1)
+    assert list(scored) == [True] * 3 + [False] * 3
+
+
+def test_a_score_that_is_given_is_not_replaced(sets: Sets, tmp_path: Path) -> None:
+    bundle = load_bundle(sets.save(tmp_path / "b"))
+    given = sets.fresh[bundle.features.index].assign(**{"gene_set:A": np.float32(7.0)})
+    assert (bundle.with_gene_sets(given)["gene_set:A"] == 7.0).all()
+
+
+def test_sets_that_could_not_be_scored_are_not_kept(sets: Sets, tmp_path: Path) -> None:
+    """A gene that is no feature would be asked for of every sample."""
+    more = dataclasses.replace(
+        sets.scorer,
+        mean=pd.concat([sets.scorer.mean, pd.Series({"OTHER": 1.0})]),
+        spread=pd.concat([sets.scorer.spread, pd.Series({"OTHER": 1.0})]),
+    )
+    bundle = load_bundle(sets.save(tmp_path / "b", more))
+    assert bundle.scorer is None
+    assert np.isfinite(bundle.predict(sets.fresh[bundle.features.index]).score).all()
+
+
+@pytest.mark.parametrize("saved", ["ridge"], indirect=True)
+def test_sets_that_a_model_does_not_read_are_not_kept(saved: Saved, sets: Sets, tmp_path: Path) -> None:
+    info = saved.cohort.features
+    scorer = sets.scorer
+    save_bundle(tmp_path / "b", saved.model, None, scorer, saved.rule, saved.train, info, DATA, "card")
+    assert load_bundle(tmp_path / "b").scorer is None

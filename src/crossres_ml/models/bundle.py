@@ -1,4 +1,4 @@
-"""A trained model as a folder: text, JSON and skops; nothing that runs code when it is loaded.
+"""A trained model as a folder: text, JSON, arrays and skops; nothing that runs code when it is loaded.
 
 A bundle carries its own recipe: the ordered features with block, unit, training median and range,
 the label rule, the calibration, the hashes of the data, and the versions. Predicting needs no
@@ -205,8 +205,9 @@ def _write_parts(
     X: pd.DataFrame, info: pd.DataFrame,
 ) -> dict[str, Any]:  # fmt: skip
     told = {"model": save_model(model, folder)}
-    if not any(c.startswith("gene_set:") for c in model.explain(X.iloc[:1]).columns):
-        scorer = None
+    reads = any(c.startswith("gene_set:") for c in model.explain(X.iloc[:1]).columns)
+    if scorer is not None and not (reads and {f"rna:{g}" for g in scorer.genes} <= set(X.columns)):
+        scorer = None  # without all of its genes among the features no new sample can be scored
     return told | {
         "profile": None if profile is None else save_profile(profile, folder),
         "gene_sets": None if scorer is None else save_scorer(scorer, folder),
