@@ -22,7 +22,7 @@ from crossres_ml.config import TASKS, TaskName, TrainConfig
 from crossres_ml.evaluation.across import across_responses
 from crossres_ml.evaluation.alarms import check_features, check_permuted, check_radiation_r2
 from crossres_ml.evaluation.comparisons import compare_both, learning_curve
-from crossres_ml.evaluation.folds import task_matrix
+from crossres_ml.evaluation.folds import HAVE, NO_CAUTION, task_matrix
 from crossres_ml.evaluation.heldout import evaluate, fit_final
 from crossres_ml.evaluation.skill import Skill, assess, per_lineage, pooled
 from crossres_ml.evaluation.variants import summarise_variants
@@ -99,7 +99,9 @@ def _compute(
     write_table(results / "splits.csv", describe_splits(splits, cohort))
     with timed(times, "held_out", time.monotonic):
         predictions, contributions = evaluate(cohort, config, splits, store, jobs=jobs, progress=progress)
-        write_table(results / "predictions.parquet", predictions)
+        # times differ from run to run: they stand apart, so that the predictions are the same to the byte
+        write_table(results / "seconds.csv", _seconds(predictions))
+        write_table(results / "predictions.parquet", predictions.drop(columns="seconds"))
     with timed(times, "skill", time.monotonic):
         tables = _write_skill(predictions, cohort, config, results, jobs)
         skill = tables.skill
@@ -115,6 +117,16 @@ def _compute(
     tasks = {t: s.model_dump(mode="json") for t, s in summary.tasks.items()}
     write_json(results / "metrics.json", tasks)
     return summary
+
+
+def _seconds(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Add up the processor time of the fits of each model; a fit is told with every line that it scores."""
+    keys = ["mode", "task", "model"]
+    fits = predictions[~predictions.variant.isin([*HAVE, NO_CAUTION])]  # those are scored by the full model
+    fits = fits.drop_duplicates([*keys, "variant", "repeat", "fold"])
+    return (
+        fits.groupby(keys).seconds.agg(["sum", "count"]).set_axis(["seconds", "fits"], axis=1).reset_index()
+    )
 
 
 def _write_skill(
