@@ -18,6 +18,9 @@ from crossres_ml.models.machine import KernelMachine
 
 PREFIXES = ("profile:", "genotoxic:")
 MIN_DRUGS, MIN_LINES = 50, 30
+# Whole folds, not single lines: what all other lines predict for a line falls as its own value rises,
+# and a model would learn to read that.
+CROSS_FOLDS = 5
 COMPONENTS = (30, 8)
 # Components on which the kernel weights are learned: the later ones are mostly noise.
 _LEARNED = (8, 4)
@@ -90,8 +93,8 @@ class DrugProfile:
     machine : KernelMachine
         Predicts all components.
     cross_fitted : pandas.DataFrame
-        The profile of every training line, predicted without its own drugs and those of its
-        relatives.
+        The profile of every training line, predicted without its own drugs, those of its
+        relatives, and those of the other lines of its fold.
     fitted_on : frozenset of str
         Lines whose drug measurements were learned from.
     """
@@ -159,11 +162,12 @@ class DrugProfile:
         self.machine = KernelMachine(kernels, known_inputs, weights[:, None, None] * solved[None], centre)
         self.weights = dict(zip(kernels.names, map(float, weights), strict=True))
         out = self.machine.predict(X)
-        out[known] = _without_relatives(gp, targets - centre, groups[known]) + centre
+        folds = _folds(groups)
+        out[known] = _cross_fit(gp, targets - centre, folds[known]) + centre
         if (kin := np.isin(groups, groups[known]) & ~known).any():
             cross = kernels.kernels([(z[kin], measured[kin]) for z, measured in inputs], known_inputs)
             weighted = np.tensordot(weights, cross, axes=1)
-            out[kin] = _from_others(gp, solved, weighted, groups[kin], groups[known]) + centre
+            out[kin] = _from_others(gp, solved, weighted, folds[kin], folds[known]) + centre
         self.cross_fitted = pd.DataFrame(out.astype(np.float32), X.index, self.names)
         return self
 
@@ -264,21 +268,25 @@ def _is_learned(name: str) -> bool:
     return int(number) <= _LEARNED[PREFIXES.index(f"{prefix}:")]
 
 
-def _without_relatives(gp: BlockGP, targets: np.ndarray, groups: np.ndarray) -> np.ndarray:
-    """Prediction of every line from lines of other groups, kernel weights kept."""
-    order = np.argsort(groups, kind="stable")
-    edges = np.flatnonzero(np.r_[True, groups[order][1:] != groups[order][:-1]])
-    return held_out_scores(gp, targets, np.split(order, edges[1:]))
+def _folds(groups: np.ndarray) -> np.ndarray:
+    """Deal whole groups of relatives into folds; the same groups always get the same folds."""
+    names, codes = np.unique(groups, return_inverse=True)
+    return np.asarray((np.random.default_rng(0).permutation(len(names)) % CROSS_FOLDS)[codes])
+
+
+def _cross_fit(gp: BlockGP, targets: np.ndarray, folds: np.ndarray) -> np.ndarray:
+    """Prediction of every line from the lines of other folds, kernel weights kept."""
+    return held_out_scores(gp, targets, [np.flatnonzero(folds == f) for f in np.unique(folds)])
 
 
 def _from_others(
-    gp: BlockGP, solved: np.ndarray, cross: np.ndarray, own: np.ndarray, groups: np.ndarray
+    gp: BlockGP, solved: np.ndarray, cross: np.ndarray, own: np.ndarray, folds: np.ndarray
 ) -> np.ndarray:
-    """Prediction of lines without drugs from those lines with drugs that are not their relatives."""
+    """Prediction of lines without drugs, but with relatives that have them, from other folds."""
     precision = cho_solve((gp.L_, True), np.eye(len(solved)))
     out = np.empty((len(cross), solved.shape[1]))
-    for i, group in enumerate(own):
-        rows = np.flatnonzero(groups == group)
+    for i, fold in enumerate(own):
+        rows = np.flatnonzero(folds == fold)
         left_out = np.linalg.solve(precision[np.ix_(rows, rows)], solved[rows])
         out[i] = cross[i] @ (solved - precision[:, rows] @ left_out)
     return out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import lightgbm as lgb
@@ -18,7 +19,7 @@ class LightGBMScore(Estimator):
     """Gradient-boosted trees on the continuous response; missing values are native."""
 
     name = "lightgbm"
-    grid = (
+    grid: Sequence[Mapping[str, Any]] = (
         {"num_leaves": 8, "n_estimators": 80},
         {"num_leaves": 4, "n_estimators": 160},
     )
@@ -63,6 +64,7 @@ class LightGBMClass(LightGBMScore):
     """The same trees on the class itself, to show what training the score gains."""
 
     name = "lightgbm_class"
+    grid = LightGBMScore.grid[:1]
     objective = "binary"
 
     def _target(self, view: TrainingView) -> np.ndarray:
@@ -75,7 +77,7 @@ class ExtraTreesScore(Estimator):
     name = "extra_trees"
     grid = (
         {"min_samples_leaf": 3, "n_estimators": 60, "max_features": 0.05},
-        {"min_samples_leaf": 3, "n_estimators": 200, "max_features": 0.1},
+        {"min_samples_leaf": 3, "n_estimators": 200, "max_features": 0.05},
     )
 
     def fit(self, view: TrainingView) -> Estimator:
