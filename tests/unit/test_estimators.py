@@ -87,7 +87,7 @@ logistic = LogisticScore(CONFIG, 1, C=1e-2)
 elastic = ElasticNetScore(CONFIG, 1, share=0.1)
 trees = LightGBMScore(CONFIG, 1, num_leaves=8, n_estimators=60)
 classes = LightGBMClass(CONFIG, 1, num_leaves=4, n_estimators=40)
-forest = ExtraTreesScore(CONFIG, 1, min_samples_leaf=3)
+forest = ExtraTreesScore(CONFIG, 1, min_samples_leaf=3, n_estimators=100, max_features=0.05)
 FITTED: tuple[Estimator, ...] = (ridge, logistic, elastic, trees, classes, forest)
 for estimator in FITTED:
     estimator.fit(VIEW)
