@@ -17,7 +17,8 @@ from crossres_ml.models.profile import (
     MIN_DRUGS,
     MIN_LINES,
     DrugProfile,
-    _without_relatives,
+    _cross_fit,
+    _folds,
     add_shares,
     enough_drugs,
     principal_components,
@@ -161,35 +162,61 @@ def test_prediction_is_kriging_written_out() -> None:
     assert PROFILE.predict(FRESH).dtypes.eq(np.float32).all()
 
 
-def test_every_training_line_is_predicted_without_its_relatives() -> None:
-    """Each line, with drugs or without, from a system that has only lines of other groups."""
+def test_every_training_line_is_predicted_without_its_fold() -> None:
+    """Each line that has drugs, or relatives with drugs, from a system that has only lines of other folds."""
     targets = targets_by_hand()
     centre = targets.mean(axis=0)
     own = kernel_by_hand(STUDY.X[KNOWN])
     np.fill_diagonal(own, sum(PROFILE.weights.values()) + noise())
     cross = kernel_by_hand(STUDY.X)
-    groups = STUDY.groups[KNOWN]
+    folds, groups = _folds(STUDY.groups), STUDY.groups[KNOWN]
     without_drugs_but_kin = 0
     for i in range(N):
-        others = np.flatnonzero(groups != STUDY.groups[i])
-        without_drugs_but_kin += not KNOWN[i] and len(others) < len(groups)
+        related = STUDY.groups[i] in groups
+        others = np.flatnonzero((folds[KNOWN] != folds[i]) | (not related))
+        without_drugs_but_kin += not KNOWN[i] and related
         solved = np.linalg.solve(own[np.ix_(others, others)], targets[others] - centre)
         expected = centre + cross[i, others] @ solved
         np.testing.assert_allclose(PROFILE.cross_fitted.iloc[i], expected, atol=2e-5)
     assert without_drugs_but_kin == 2
 
 
-def test_drugs_of_a_group_do_not_enter_its_prediction_at_fixed_weights() -> None:
+def test_folds_keep_relatives_together_and_are_of_like_size() -> None:
+    groups = np.array([f"G{i // 3:02d}" for i in range(150)])
+    folds = _folds(groups)
+    assert all(len(set(folds[groups == g])) == 1 for g in groups)
+    assert sorted(np.bincount(folds)) == [30] * 5
+    np.testing.assert_array_equal(_folds(groups[::-1]), folds[::-1])
+
+
+def test_profiles_do_not_tell_noise_apart() -> None:
+    """Drugs that no feature predicts: the mean of all other lines falls as a line's own value rises.
+
+    A profile from single left-out lines would carry that back to a model (correlation -1 where
+    nothing is learned); one from whole folds must not.
+    """
+    rng = np.random.default_rng(5)
+    drugs = pd.DataFrame(rng.normal(size=(200, 60)) + rng.normal(size=(200, 1)),
+                         [f"L{i:03d}" for i in range(200)])  # fmt: skip
+    X = pd.DataFrame(
+        rng.normal(size=(200, 20)).astype(np.float32), drugs.index, [f"rna:{i}" for i in range(20)]
+    )
+    found = DrugProfile(SPECS).fit(X, drugs, np.zeros(60, dtype=bool), drugs.index.to_numpy())
+    own = drugs.mean(axis=1).to_numpy()
+    assert np.corrcoef(own, found.cross_fitted["profile:01"])[0, 1] > -0.35
+
+
+def test_drugs_of_a_fold_do_not_enter_its_prediction_at_fixed_weights() -> None:
     rng = np.random.default_rng(0)
     x = rng.normal(size=(40, 3))
     gp = fit_gp(np.exp(-((x[:, None] - x) ** 2).sum(-1) / 3)[None], np.sin(x[:, :2]))
     groups = np.array([f"G{i // 3}" for i in range(40)])[rng.permutation(40)]
     targets = rng.normal(size=(40, 5))
-    one = _without_relatives(gp, targets, groups)
+    one = _cross_fit(gp, targets, groups)
     for name in np.unique(groups):
         changed = targets.copy()
         changed[groups == name] += rng.normal(0, 10, (int((groups == name).sum()), 5))
-        two = _without_relatives(gp, changed, groups)
+        two = _cross_fit(gp, changed, groups)
         np.testing.assert_allclose(one[groups == name], two[groups == name], atol=1e-9)
         assert np.abs(one - two)[groups != name].max() > 0.1
 
