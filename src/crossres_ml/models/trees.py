@@ -95,8 +95,18 @@ class ExtraTreesScore(Estimator):
     def explain(self, X: pd.DataFrame) -> pd.DataFrame:
         """Path attribution: what each split on the way changed the mean, given to its feature.
 
-        Saabas 2014, "Interpreting random forests": adds up to score minus mean like SHAP values, at a
-        small part of the cost on deep trees; it favours splits near the leaves a little more.
+        Adds up to score minus mean like SHAP values, at a small part of the cost on deep trees; it
+        favours splits near the leaves a little more (Saabas 2014, "Interpreting random forests").
+
+        Parameters
+        ----------
+        X : pandas.DataFrame
+            Lines x features.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Lines x ``columns``.
         """
         values = self.pipeline_[0].transform(X[self.columns].to_numpy()).astype(np.float32)
         out = np.zeros(values.shape)
