@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
@@ -84,16 +85,24 @@ def test_variants_are_run_on_the_first_repeat_of_lines_out(setting: Setting, spl
     assert {f.variant for f in plain} == {"full"}
 
 
-@pytest.mark.parametrize("share", [25, 50])
-def test_learning_curve_leaves_out_whole_groups(setting: Setting, share: int) -> None:
-    whole = setting.folds["cell_line_out", "0", "full"]
-    part = setting.folds["cell_line_out", "0", f"train_{share}"]
-    group = setting.cohort.lines.group
-    assert set(part.train) < set(whole.train)
+@pytest.mark.parametrize("share", [0.25, 0.4, 0.9])
+def test_learning_curve_leaves_out_whole_groups(
+    make_cohort: Callable[..., Cohort], small_config: TrainConfig, share: float
+) -> None:
+    """Relatives far apart in the table: 20 groups of three."""
+    made = make_cohort(["Lung"] * 80, [i % 20 if i < 60 else i for i in range(80)])
+    roles = np.where(np.arange(80) < 60, "train", "test")
+    table = pd.DataFrame({"model_id": made.lines.index, "role": roles})
+    splits = table.assign(mode="cell_line_out", repeat=0, fold="0")
+    config = small_config.model_copy(update={"learning_curve": (share,)})
+    whole, part = list_folds(made, splits, config)
+    group = made.lines.group
+    assert part.variant == f"train_{100 * share:.0f}"
+    assert len(part.train) == round(share * 20) * 3
     assert not set(group[part.train]) & set(group[whole.train.difference(part.train)])
-    assert group[part.train].nunique() == round(share / 100 * group[whole.train].nunique())
-    assert group[whole.train].duplicated().any()
     pdt.assert_index_equal(part.test, whole.test)
+    other = list_folds(made, splits, config.model_copy(update={"seed": 4}))[1]
+    assert set(other.train) != set(part.train)
 
 
 def test_smaller_shares_are_parts_of_larger_ones(setting: Setting) -> None:
