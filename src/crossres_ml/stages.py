@@ -5,7 +5,6 @@ from __future__ import annotations
 import resource
 import time
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -23,20 +22,17 @@ from crossres_ml.evaluation.across import across_responses
 from crossres_ml.evaluation.alarms import check_features, check_permuted, check_radiation_r2
 from crossres_ml.evaluation.comparisons import compare_both, learning_curve
 from crossres_ml.evaluation.folds import HAVE, NO_CAUTION, task_matrix
-from crossres_ml.evaluation.heldout import evaluate, fit_final
+from crossres_ml.evaluation.heldout import Progress, evaluate, fit_final
 from crossres_ml.evaluation.skill import Skill, assess, per_lineage, pooled
 from crossres_ml.evaluation.variants import summarise_variants
 from crossres_ml.models.bundle import save_bundle
 from crossres_ml.models.estimators import TrainingView
-from crossres_ml.models.fit import needs_profile
 from crossres_ml.models.resistance import FittedModel
 from crossres_ml.report.cards import Ingredients, model_card
 from crossres_ml.report.figures import draw_figures
 from crossres_ml.report.html import write_report
 from crossres_ml.report.summary import DataSummary, SkillTables, Summary, build_summary, summarise_task
 from crossres_ml.splits import describe_splits, make_splits
-
-Progress = Callable[[int, int], None]
 
 
 def run_stages(
@@ -252,11 +248,10 @@ def save_final_models(
         view = final.views[task]
         facts = {**data.model_dump(mode="json"), "training_lines": len(view.X)}
         card = model_card(task, summarise_task(tables, task), data, _ingredients(model, view))
-        profile = final.profile if needs_profile([model.name]) else None
         save_bundle(
             folder / task,
             model,
-            profile,
+            final.profile,
             cohort.scorer,
             final.rules[task],
             view.X,

@@ -16,7 +16,8 @@ TASK_RESPONSES: dict[TaskName, tuple[str, ...]] = {
     "chemotherapy": ("chemotherapy",),
     "cross": ("radiation", "chemotherapy"),
 }
-_GRID = np.linspace(0, 1, 201)
+GRID = np.linspace(0, 1, 201)
+"""The percentile scale: shares at which quantiles are kept."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ class LabelRule:
                 do="check that the response tables were found: crossres data status",
             )
         cuts = {n: float(np.quantile(known[n], quantile)) for n in names}
-        return cls(task, quantile, cuts, {n: tuple(np.quantile(known[n], _GRID)) for n in names})
+        return cls(task, quantile, cuts, {n: tuple(np.quantile(known[n], GRID)) for n in names})
 
     def score(self, responses: pd.DataFrame) -> pd.Series:
         """Continuous response: the measured value, or for ``cross`` the mean percentile rank.
@@ -90,7 +91,7 @@ class LabelRule:
         if len(self.cuts) == 1:
             return responses[next(iter(self.cuts))].rename("response")
         ranks = [
-            pd.Series(np.interp(responses[n], self.grids[n], _GRID), responses.index).where(
+            pd.Series(np.interp(responses[n], self.grids[n], GRID), responses.index).where(
                 responses[n].notna()
             )
             for n in self.cuts

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import numpy as np
 import pandas as pd
 
 from crossres_ml.config import TaskName
-from crossres_ml.evaluation.draws import FULL, interval, line_weights
-from crossres_ml.evaluation.metrics import spearman
+from crossres_ml.evaluation.draws import FULL, line_weights, spearman_of_repeats
 
 MIN_LINES = 50
 COLUMNS = ("task", "model", "response", "n", "value", "low", "high")
@@ -55,10 +53,6 @@ def across_responses(
             n = measured.model_id.nunique()
             if n < MIN_LINES:
                 continue
-            values = [
-                spearman(p.expected.to_numpy(), p.measured.to_numpy(), weights.loc[p.model_id].to_numpy().T)
-                for _, p in measured.groupby("repeat")
-            ]
             key = {"task": task, "model": model, "response": name, "n": n}
-            out.append({**key, **interval(np.mean(values, axis=0))})
+            out.append({**key, **spearman_of_repeats(measured, weights, "measured")})
     return pd.DataFrame(out, columns=list(COLUMNS))

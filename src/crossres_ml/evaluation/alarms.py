@@ -11,8 +11,7 @@ from scipy import stats
 
 from crossres_ml.cohort.cohort import Cohort
 from crossres_ml.errors import LeakageError, preview
-from crossres_ml.evaluation.draws import check_predictions, interval, line_weights
-from crossres_ml.evaluation.metrics import spearman
+from crossres_ml.evaluation.draws import check_predictions, line_weights, spearman_of_repeats
 
 SAME = 0.98
 """A correlation that two different measurements of cell lines do not reach: the surviving fraction
@@ -172,12 +171,7 @@ def check_permuted(predictions: pd.DataFrame, *, draws: int, seed: int) -> None:
     rows = predictions[(predictions.variant == PERMUTED) & (predictions["mode"] == "cell_line_out")]
     found = []
     for (task, model), own in rows.groupby(["task", "model"]):
-        weights = line_weights(own, draws, seed)
-        values = [
-            spearman(p.expected.to_numpy(), p.response.to_numpy(), weights.loc[p.model_id].to_numpy().T)
-            for _, p in own.groupby("repeat")
-        ]
-        skill = interval(np.mean(values, axis=0))
+        skill = spearman_of_repeats(own, line_weights(own, draws, seed))
         if skill["value"] > CHANCE_SPEARMAN and skill["low"] > 0:
             text = "{value:.3f} ({low:.3f} to {high:.3f})".format(**skill)
             found.append(f"{model} on {task} {text}")

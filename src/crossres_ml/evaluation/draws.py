@@ -9,7 +9,7 @@ import pandas as pd
 from scipy.special import ndtr, ndtri
 
 from crossres_ml.errors import SchemaError, preview
-from crossres_ml.evaluation.metrics import METRICS, HeldOut, group_weights
+from crossres_ml.evaluation.metrics import METRICS, HeldOut, group_weights, spearman
 
 FULL = "full"
 """The variant that is trained on all lines, with all features and the measured responses."""
@@ -123,6 +123,32 @@ def draw_metrics(rows: pd.DataFrame, weights: pd.DataFrame, metrics: Iterable[st
             total += np.where(size > 0, value, 0.0) * size
             n += size
     return {k: np.divide(t, n, out=np.full_like(n, np.nan), where=n > 0) for k, (t, n) in sums.items()}
+
+
+def spearman_of_repeats(
+    rows: pd.DataFrame, weights: pd.DataFrame, column: str = "response"
+) -> dict[str, float]:
+    """Spearman correlation over all held-out lines of a repeat together, mean over repeats.
+
+    Parameters
+    ----------
+    rows : pandas.DataFrame
+        Predictions of one model of one task, mode and variant.
+    weights : pandas.DataFrame
+        As `line_weights` gives them for these lines, and perhaps others.
+    column : str, default 'response'
+        What the expected response is compared with.
+
+    Returns
+    -------
+    dict of str to float
+        As `interval`.
+    """
+    values = [
+        spearman(p.expected.to_numpy(), p[column].to_numpy(), weights.loc[p.model_id].to_numpy().T)
+        for _, p in rows.groupby("repeat")
+    ]
+    return interval(np.mean(values, axis=0))
 
 
 def _sets(rows: pd.DataFrame, metrics: tuple[str, ...]) -> Iterator[tuple[str, list[str], np.ndarray]]:

@@ -31,7 +31,8 @@ from crossres_ml.evaluation.folds import (
 )
 from crossres_ml.evaluation.skill import is_baseline
 from crossres_ml.models.estimators import TrainingView
-from crossres_ml.models.fit import ModelSet, fit_profile, needs_profile, offered
+from crossres_ml.models.fit import ModelSet, needs_profile, offered
+from crossres_ml.models.gp import MOLECULAR
 from crossres_ml.models.profile import DrugProfile, enough_drugs
 from crossres_ml.models.resistance import FittedModel
 
@@ -61,7 +62,7 @@ def model_set(data: FoldData, config: TrainConfig, names: Sequence[str]) -> Mode
     if not enough_drugs(data.drugs):
         log.warning("%s: too few drugs were measured to predict a drug profile; done without", data.fold.name)
         return ModelSet(data.views, config, None)
-    profile = fit_profile(data.X, data.drugs, data.genotoxic, data.groups)
+    profile = DrugProfile(MOLECULAR).fit(data.X, data.drugs, data.genotoxic, data.groups)
     views = {t: replace(v, X=solid(v.X.join(profile.cross_fitted))) for t, v in data.views.items()}
     return ModelSet(views, config, profile)
 

@@ -23,8 +23,8 @@ from crossres_ml.evaluation.draws import (
     line_weights,
 )
 from crossres_ml.evaluation.metrics import LOWER_IS_BETTER, METRICS, WITHOUT_DIRECTION, HeldOut, by_lineage
+from crossres_ml.splits import MODES
 
-MODES = ("cell_line_out", "lineage_out", "study_out")
 LINEAGE_LINES = 10
 """Fewest scored lines of a lineage whose own skill is given."""
 _PAIRED = tuple(m for m in METRICS if m not in WITHOUT_DIRECTION)

@@ -118,10 +118,9 @@ class Bundle:
 
 
 def _feature_table(
-    model: FittedModel, X: pd.DataFrame, info: pd.DataFrame, scorer: GeneSetScorer | None
+    shares: pd.DataFrame, X: pd.DataFrame, info: pd.DataFrame, scorer: GeneSetScorer | None
 ) -> list[dict[str, Any]]:
     """Describe each feature from the training lines alone."""
-    shares = model.explain(X)
     needed = {*shares.columns, *(f"rna:{g}" for g in (scorer.genes if scorer else []))}
     columns = [c for c in X.columns if c in needed and not c.startswith(PREFIXES)]
     values = X[columns]
@@ -205,13 +204,14 @@ def _write_parts(
     X: pd.DataFrame, info: pd.DataFrame,
 ) -> dict[str, Any]:  # fmt: skip
     told = {"model": save_model(model, folder)}
-    reads = any(c.startswith("gene_set:") for c in model.explain(X.iloc[:1]).columns)
+    shares = model.explain(X)
+    reads = any(c.startswith("gene_set:") for c in shares.columns)
     if scorer is not None and not (reads and {f"rna:{g}" for g in scorer.genes} <= set(X.columns)):
         scorer = None  # without all of its genes among the features no new sample can be scored
     return told | {
         "profile": None if profile is None else save_profile(profile, folder),
         "gene_sets": None if scorer is None else save_scorer(scorer, folder),
-        "features": _feature_table(model, X, info, scorer),
+        "features": _feature_table(shares, X, info, scorer),
     }
 
 

@@ -9,12 +9,12 @@ import numpy as np
 import pandas as pd
 from scipy.optimize import nnls
 
+from crossres_ml.cohort.labels import GRID
 from crossres_ml.models.estimators import TrainingView
 from crossres_ml.models.profile import add_shares
 from crossres_ml.models.resistance import FittedModel
 
 Rule = Literal["sum", "mean_rank", "product"]
-_GRID = np.linspace(0, 1, 201)
 
 
 class Combination(FittedModel):
@@ -48,7 +48,7 @@ class Combination(FittedModel):
             [pd.Series(m.cross_scores, m.index).reindex(lines).to_numpy() for m in self.members]
         )
         self.centres, self.scales = inner.mean(axis=0), np.maximum(inner.std(axis=0), 1e-12)
-        self.grids = np.quantile(inner, _GRID, axis=0).T
+        self.grids = percentile_grids(inner)
         return inner
 
     def fit_stack(self, view: TrainingView, folds: Sequence[np.ndarray], name: str) -> Combination:
@@ -116,8 +116,7 @@ class Combination(FittedModel):
             return np.asarray(sum((z * w for z, w in parts if w > 0), np.zeros(len(scores))))
         if self.rule == "product":
             return np.asarray(probability.prod(axis=1))
-        ranks = [np.interp(s, g, _GRID) for s, g in zip(scores.T, self.grids, strict=True)]
-        return np.asarray(np.mean(ranks, axis=0))
+        return mean_percentile(scores, self.grids)
 
     def score(self, X: pd.DataFrame) -> np.ndarray:
         """Combine the members' scores."""
@@ -136,6 +135,41 @@ class Combination(FittedModel):
         if len(set(names)) < len(names):
             return {"rule": self.rule}
         return dict(zip(names, (float(f"{w:.4g}") for w in self.weights), strict=True))
+
+
+def percentile_grids(values: np.ndarray) -> np.ndarray:
+    """Learn the percentile scale of each column.
+
+    Parameters
+    ----------
+    values : numpy.ndarray
+        Shape (lines, columns).
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (columns, 201): quantiles.
+    """
+    return np.asarray(np.quantile(values, GRID, axis=0).T)
+
+
+def mean_percentile(values: np.ndarray, grids: np.ndarray) -> np.ndarray:
+    """Rank each column on its percentile scale and average the ranks of a line.
+
+    Parameters
+    ----------
+    values : numpy.ndarray
+        Shape (lines, columns).
+    grids : numpy.ndarray
+        As `percentile_grids` gives them.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (lines,), 0 to 1.
+    """
+    ranks = [np.interp(v, g, GRID) for v, g in zip(values.T, grids, strict=True)]
+    return np.asarray(np.mean(ranks, axis=0))
 
 
 def _weights(z: np.ndarray, y: np.ndarray, scored: np.ndarray) -> np.ndarray:

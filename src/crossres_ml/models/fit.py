@@ -6,13 +6,10 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import get_args
 
-import numpy as np
-import pandas as pd
-
 from crossres_ml.config import Combined, TaskName, TrainConfig
 from crossres_ml.models.combine import Combination, Rule
 from crossres_ml.models.estimators import TrainingView
-from crossres_ml.models.gp import MOLECULAR, GaussianProcessScore
+from crossres_ml.models.gp import GaussianProcessScore
 from crossres_ml.models.joint import JointModel
 from crossres_ml.models.profile import DrugProfile
 from crossres_ml.models.registry import ESTIMATORS
@@ -26,30 +23,6 @@ _BOTH: dict[str, Rule] = {"mean_of_two": "mean_rank", "product_of_two": "product
 def needs_profile(names: Iterable[str]) -> bool:
     """Whether any of the models reads the predicted drug profile."""
     return any(n in COMBINED or ESTIMATORS[n].uses_profile for n in names)
-
-
-def fit_profile(
-    X: pd.DataFrame, drugs: pd.DataFrame, genotoxic: np.ndarray, groups: np.ndarray
-) -> DrugProfile:
-    """Learn to predict drug profiles from the molecular features of training lines.
-
-    Parameters
-    ----------
-    X : pandas.DataFrame
-        Training lines x features.
-    drugs : pandas.DataFrame
-        The same lines x drug measurements.
-    genotoxic : numpy.ndarray
-        True for genotoxic columns of ``drugs``.
-    groups : numpy.ndarray
-        Relatives share one.
-
-    Returns
-    -------
-    DrugProfile
-        Fitted.
-    """
-    return DrugProfile(MOLECULAR).fit(X, drugs, genotoxic, groups)
 
 
 def members_of(name: str, task: TaskName, config: TrainConfig) -> dict[TaskName, list[str]]:
@@ -119,13 +92,10 @@ class ModelSet:
         """
         key = (task, name)
         if key not in self._fitted:
-            members = members_of(name, task, self.config)
-            if name in COMBINED:
-                parts = [self.get(t, n) for t, names in members.items() for n in names]
+            members = members_of(name, task, self.config) if name in COMBINED else {}
+            parts = [self.get(t, n) for t, names in members.items() for n in names]
             start = time.process_time()
-            self._fitted[key] = (
-                self._combine(task, name, parts) if name in COMBINED else self._single(task, name)
-            )
+            self._fitted[key] = self._combine(task, name, parts) if parts else self._single(task, name)
             self.seconds[key] = time.process_time() - start
         return self._fitted[key]
 

@@ -11,6 +11,7 @@ from scipy.linalg import cho_factor, cho_solve
 from scipy.optimize import minimize_scalar
 from threadpoolctl import threadpool_limits
 
+from crossres_ml.models.combine import mean_percentile, percentile_grids
 from crossres_ml.models.estimators import TrainingView
 from crossres_ml.models.gp import GaussianProcessScore, kernel_specs
 from crossres_ml.models.kernels import BlockKernels
@@ -18,7 +19,6 @@ from crossres_ml.models.machine import KernelMachine
 from crossres_ml.models.profile import PREFIXES, DrugProfile
 from crossres_ml.models.resistance import FittedModel, ResistanceModel, inner_folds
 
-_GRID = np.linspace(0, 1, 201)
 _MOST = 0.98
 
 
@@ -91,8 +91,8 @@ class JointModel(FittedModel):
         groups = pd.concat([pd.Series(v.groups, v.X.index) for v in views])
         groups = groups[~groups.index.duplicated()].loc[X.index]
         inner = self._cross(inverse, alpha, y, rows, groups, both, inner_folds(both, folds, seed))
-        self.grids = np.quantile(inner, _GRID, axis=0).T
-        self.conclude("joint_gp", self._ranks(inner), both)
+        self.grids = percentile_grids(inner)
+        self.conclude("joint_gp", mean_percentile(inner, self.grids), both)
         self.trained_on = X.index
         return self
 
@@ -139,13 +139,9 @@ class JointModel(FittedModel):
             out[fold] = guess[place[:, at[fold]]].T
         return np.asarray(out * self.scales + self.means)
 
-    def _ranks(self, values: np.ndarray) -> np.ndarray:
-        ranks = [np.interp(v, g, _GRID) for v, g in zip(values.T, self.grids, strict=True)]
-        return np.asarray(np.mean(ranks, axis=0))
-
     def score(self, X: pd.DataFrame) -> np.ndarray:
         """Mean percentile rank of the two predicted responses."""
-        return self._ranks(self.machine.predict(X))
+        return mean_percentile(self.machine.predict(X), self.grids)
 
     def explain(self, X: pd.DataFrame) -> pd.DataFrame:
         """Integrated gradients of the two predictions, each in units of its spread."""

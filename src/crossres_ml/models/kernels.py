@@ -103,8 +103,7 @@ class BlockSpace:
         constant = self.fill_spread <= _SPREAD  # has no z-score: measured in one line, say
         fill[:, constant] = np.nan
         self.fill_columns = [n if ok else "" for n, ok in zip(self.fill_columns, ~constant, strict=True)]
-        z = self._filled(raw, fill)
-        seen = np.isfinite(z)
+        seen = np.isfinite(raw) | np.isfinite(fill)
         keep = (self.spread > spec.min_spread) & (seen.mean(axis=0) >= max(spec.min_share, 1 / len(X)))
         keep |= np.isin(main, spec.always) & (self.spread > _SPREAD)
         self._keep(np.flatnonzero(keep))
@@ -112,7 +111,6 @@ class BlockSpace:
             if spec.common_scale:
                 self.spread = np.full(len(self.columns), self.spread[0])
             z, measured = self.transform(X)
-            self.scale = 1.0
             self.scale = _scale(z[measured], spec.shape)
         return self
 

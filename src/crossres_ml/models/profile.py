@@ -77,7 +77,12 @@ def enough_drugs(drugs: pd.DataFrame) -> bool:
     bool
         At least 30 lines with 50 drugs.
     """
-    return bool((drugs.notna().sum(axis=1) >= MIN_DRUGS).sum() >= MIN_LINES)
+    return bool(_with_drugs(drugs).sum() >= MIN_LINES)
+
+
+def _with_drugs(drugs: pd.DataFrame) -> np.ndarray:
+    """Lines with enough drugs measured."""
+    return np.asarray(drugs.notna().sum(axis=1) >= MIN_DRUGS)
 
 
 class DrugProfile:
@@ -138,8 +143,8 @@ class DrugProfile:
                 where="drug profile",
                 do="give the training lines only",
             )
-        known = (drugs.notna().sum(axis=1) >= MIN_DRUGS).to_numpy()
-        if known.sum() < MIN_LINES:
+        known = _with_drugs(drugs)
+        if not enough_drugs(drugs):
             raise CohortError(
                 f"{known.sum()} training lines have {MIN_DRUGS} or more drugs measured",
                 where="drug profile",
