@@ -29,11 +29,13 @@ Have = Literal["rna", "mutations", "rna_mutations", "rna_rppa", "no_caution"]
 TASKS: tuple[TaskName, ...] = ("radiation", "chemotherapy", "cross")
 
 
-class _Frozen(BaseModel):
+class Frozen(BaseModel):
+    """What a configuration file holds: read-only, without unknown keys."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class DrugPanel(_Frozen):
+class DrugPanel(Frozen):
     """A response made from several drugs.
 
     Attributes
@@ -79,7 +81,7 @@ class DrugPanel(_Frozen):
         return self
 
 
-class GenotoxicRule(_Frozen):
+class GenotoxicRule(Frozen):
     """Which drug measurements count as genotoxic: any of the first three, but ``never``.
 
     Attributes
@@ -103,7 +105,7 @@ class GenotoxicRule(_Frozen):
     reason: str
 
 
-class Panels(_Frozen):
+class Panels(Frozen):
     """Drug panels, by name, and the rule that marks genotoxic drugs."""
 
     chemotherapy: DrugPanel
@@ -112,7 +114,7 @@ class Panels(_Frozen):
     genotoxic: GenotoxicRule
 
 
-class SplitConfig(_Frozen):
+class SplitConfig(Frozen):
     """How lines are held out.
 
     Attributes
@@ -132,7 +134,7 @@ class SplitConfig(_Frozen):
     lineage_min_lines: int = Field(15, ge=2)
 
 
-class FeatureConfig(_Frozen):
+class FeatureConfig(Frozen):
     """Which features a model may use; applied inside the training fold."""
 
     blocks: tuple[BlockName, ...] = Field(min_length=1)
@@ -141,7 +143,7 @@ class FeatureConfig(_Frozen):
     always: tuple[str, ...] = ()
 
 
-class TrainConfig(_Frozen):
+class TrainConfig(Frozen):
     """Everything that decides a training run.
 
     Attributes
@@ -242,7 +244,28 @@ def _load(path: Path) -> Any:
         raise ConfigError(f"is not YAML: {e}", where=str(path), do="mend the syntax") from e
 
 
-def _validate(kind: type[_T], path: Path, **overrules: Any) -> _T:
+def validate_file(kind: type[_T], path: Path, **overrules: Any) -> _T:
+    """Read a YAML file and check it against a model.
+
+    Parameters
+    ----------
+    kind : type
+        The model.
+    path : Path
+        The file.
+    **overrules
+        Values that take the place of the file's.
+
+    Returns
+    -------
+    pydantic.BaseModel
+        Of this kind.
+
+    Raises
+    ------
+    ConfigError
+        If the file cannot be read or has an unknown key or bad value; all are named at once.
+    """
     raw = _load(path)
     if isinstance(raw, dict):
         raw |= overrules
@@ -279,7 +302,7 @@ def load_train_config(path: Path | None = None, *, data: str | None = None) -> T
     ConfigError
         If the file cannot be read or has an unknown key or bad value; all are named at once.
     """
-    return _validate(TrainConfig, path or config_path("train.yaml"), **({"data": data} if data else {}))
+    return validate_file(TrainConfig, path or config_path("train.yaml"), **({"data": data} if data else {}))
 
 
 def load_panels(path: Path | None = None) -> Panels:
@@ -300,4 +323,4 @@ def load_panels(path: Path | None = None) -> Panels:
     ConfigError
         As `load_train_config`.
     """
-    return _validate(Panels, path or config_path("panels.yaml"))
+    return validate_file(Panels, path or config_path("panels.yaml"))
