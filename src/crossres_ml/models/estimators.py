@@ -182,10 +182,8 @@ def select_features(X: pd.DataFrame, config: FeatureConfig) -> list[str]:
     counts = seen.sum(axis=0)
     wide = counts >= config.min_coverage * len(X)
     named = named[mine] & (counts >= _ALWAYS_MIN_LINES)
-    with np.errstate(invalid="ignore"):
-        low = np.where(seen, values, np.inf).min(axis=0)
-        high = np.where(seen, values, -np.inf).max(axis=0)
-    nonzero = (np.where(seen, values, 0) != 0).sum(axis=0)
+    low, high = np.fmin.reduce(values, axis=0), np.fmax.reduce(values, axis=0)  # NaN only where all are
+    nonzero = ((values != 0) & seen).sum(axis=0)
     rare = event[mine] & (np.minimum(nonzero, counts - nonzero) < config.min_events)
     return list(X.columns[mine][(wide | named) & (high > low) & ~rare])
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -304,5 +305,15 @@ def inner_folds(view: TrainingView, folds: int, seed: int) -> Sequence[np.ndarra
     sequence of numpy.ndarray
         Row numbers held out.
     """
+    codes, _ = pd.factorize(np.asarray(view.groups), sort=True)
+    return _split(
+        np.asarray(view.label, dtype=float).tobytes(), codes.astype(np.int64).tobytes(), folds, seed
+    )
+
+
+@lru_cache(maxsize=16)
+def _split(label: bytes, groups: bytes, folds: int, seed: int) -> Sequence[np.ndarray]:
+    """Every model of a view asks for the same folds, and the search for balanced ones is slow."""
+    labels, codes = np.frombuffer(label, dtype=float), np.frombuffer(groups, dtype=np.int64)
     folder = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
-    return [test for _, test in folder.split(view.X, view.label, view.groups)]
+    return [test for _, test in folder.split(labels, labels, codes)]

@@ -76,7 +76,7 @@ class ExtraTreesScore(Estimator):
 
     name = "extra_trees"
     grid = (
-        {"min_samples_leaf": 3, "n_estimators": 60, "max_features": 0.05},
+        {"min_samples_leaf": 3, "n_estimators": 40, "max_features": 0.05},
         {"min_samples_leaf": 3, "n_estimators": 200, "max_features": 0.05},
     )
 
