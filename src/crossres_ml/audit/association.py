@@ -1,4 +1,4 @@
-"""Partial correlations of many features with one outcome, with intervals and the smallest effect to be seen."""
+"""Partial correlations of many features with one outcome, with intervals and detectable effects."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The claims under audit, as data: what is claimed, what measures it, in which lines, against which controls."""
+"""The claims under audit, as data: what is claimed, what measures it, in which lines; and the controls."""
 
 from __future__ import annotations
 
@@ -191,8 +191,8 @@ class Control(Frozen):
     id, label : str
         Name, and words.
     drugs : tuple of str
-        Drug measurements (``ctrp:<drug>``, ``gdsc1:<drug>``, ``gdsc2:<drug>``) or ``response:<name>``; each is
-        one row.
+        Drug measurements (``ctrp:<drug>``, ``gdsc1:<drug>``, ``gdsc2:<drug>``) or ``response:<name>``; each
+        is one row.
     measurement : Measurement
         Oriented: higher must go with ``sign``.
     sign : {-1, 1}

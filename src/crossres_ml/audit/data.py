@@ -1,4 +1,4 @@
-"""What the audit works on: one line a patient, its features and responses, outcomes as normal scores with their designs."""
+"""What the audit works on: one line a patient, outcomes as normal scores, and what they are adjusted for."""
 
 from __future__ import annotations
 
@@ -44,11 +44,11 @@ def one_line_a_patient(cohort: Cohort) -> pd.Index:
             "group": cohort.lines.group[known],
             "both": cohort.responses.chemotherapy[known].notna(),
             "filled": filled,
-            "model_id": known,
+            "name": known,
         }
     )
-    best = table.sort_values(["both", "filled", "model_id"], ascending=[False, False, True], kind="stable")
-    return pd.Index(sorted(best.drop_duplicates("group").model_id), name="model_id")
+    best = table.sort_values(["both", "filled", "name"], ascending=[False, False, True], kind="stable")
+    return pd.Index(sorted(best.drop_duplicates("group").name), name="model_id")
 
 
 def features_of(cohort: Cohort, names: Mapping[str, object] | list[str] | tuple[str, ...]) -> pd.DataFrame:
@@ -146,7 +146,7 @@ def view_of(name: Outcome, response: pd.Series, lineage: pd.Series, covariates: 
     known = response.dropna()
     if len(known) < FEWEST_LINES or known.nunique() < 3:
         raise CohortError(
-            f"{len(known)} lines with {known.nunique()} different values; the audit needs {FEWEST_LINES} lines",
+            f"{len(known)} lines, {known.nunique()} different values; the audit needs {FEWEST_LINES} lines",
             where=f"response {name}",
             do="check that the response tables were found: crossres data status",
         )
@@ -161,7 +161,7 @@ def view_of(name: Outcome, response: pd.Series, lineage: pd.Series, covariates: 
 
 
 def outcome_views(cohort: Cohort, claims: Claims) -> dict[Outcome, OutcomeView]:
-    """Views of radiation, chemotherapy and platinum on the irradiated lines, one a patient.
+    """Make views of radiation, chemotherapy and platinum on the irradiated lines, one a patient.
 
     Parameters
     ----------

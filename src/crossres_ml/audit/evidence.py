@@ -1,4 +1,4 @@
-"""The table of evidence: one row a claim, measurement, scope and outcome; oriented so that the claim says plus."""
+"""The table of evidence: one row a claim, measurement, scope and outcome; plus is what the claim says."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 NUMBERS = (
-    "n", "carriers", "raw", "raw_p", "effect", "low", "high", "p", "full", "full_low", "full_high", "full_p", "mde",
-    "smallest",
+    "n", "carriers", "raw", "raw_p", "effect", "low", "high", "p", "p_error",
+    "full", "full_low", "full_high", "full_p", "mde", "smallest",
 )  # fmt: skip
 WORDS = ("claim", "outcome", "scope", "measurement", "label", "unit", "note")
 FLAGS = ("decides", "valid", "claimed", "proxy")
@@ -22,8 +22,10 @@ def row(**values: Any) -> dict[str, Any]:
     Parameters
     ----------
     **values
-        Any of `COLUMNS`: ``effect`` with ``low``, ``high``, ``p`` is adjusted for tissue, ``raw`` for nothing,
-        ``full`` also for general drug sensitivity and growth; ``mde`` is the effect found with 80 % power;
+        Any of `COLUMNS`: ``effect`` with ``low``, ``high``, ``p`` is adjusted for tissue, ``raw`` for
+        nothing,
+        ``full`` also for general drug sensitivity and growth; ``p_error`` is the Monte-Carlo standard error
+        of p where it comes from draws; ``mde`` is the effect found with 80 % power;
         ``carriers`` counts lines with an event (NaN for a level). All but ``carriers`` and ``n`` in the
         stated ``unit``, positive in the direction that the claim says.
 
