@@ -143,6 +143,31 @@ class FeatureConfig(Frozen):
     always: tuple[str, ...] = ()
 
 
+class AuditConfig(Frozen):
+    """How the claims are audited.
+
+    Attributes
+    ----------
+    draws : int
+        Permutations behind the calibrated SHAP of the trees. Over m claims, the smallest p-value of the
+        draws passes the false discovery rate by itself only if there are m / .05 of them.
+    background : int
+        Other features that compete with those of the claims in these trees.
+    simulations : int
+        Simulated outcomes behind the negative controls.
+    bootstrap : int
+        Draws of lines behind mediation, drug classes, heterogeneity and pathways.
+    stability : int
+        Refits with other seeds, and as many on drawn lines, that show how far ranks move.
+    """
+
+    draws: int = Field(399, ge=19)
+    background: int = Field(300, ge=0)
+    simulations: int = Field(100, ge=20)
+    bootstrap: int = Field(999, ge=99)
+    stability: int = Field(10, ge=2)
+
+
 class TrainConfig(Frozen):
     """Everything that decides a training run.
 
@@ -171,6 +196,8 @@ class TrainConfig(Frozen):
     named_genes : dict
         Gene -> measurements in order of preference; each is reported, the first with
         ``named_min_lines`` lines is the headline.
+    audit : AuditConfig, optional
+        How the review's claims are audited at the end of the run; without it they are not.
     """
 
     data: Literal["auto", "real", "simulated"] = "auto"
@@ -188,6 +215,7 @@ class TrainConfig(Frozen):
     bootstrap: int = Field(1000, ge=100)
     named_genes: dict[str, tuple[str, ...]]
     named_min_lines: int = Field(150, ge=1)
+    audit: AuditConfig | None = None
     simulated_lines: int = Field(800, ge=100)
 
     @field_validator("models")

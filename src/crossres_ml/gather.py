@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -106,6 +106,7 @@ def gather_cohort(plan: DataPlan, config: TrainConfig, panels: Panels) -> Cohort
 
     if plan.kind == "simulated":
         study = simulate(panels, lines=config.simulated_lines, seed=config.seed)
-        return build_cohort(study.tables, panels, kind="simulated", sources={})
+        cohort = build_cohort(study.tables, panels, kind="simulated", sources={})
+        return replace(cohort, planted=study.truth.loc[study.truth.index.isin(cohort.features.index)])
     tables = load_tables(plan.found, cache_folder() / "tables", COHORT_TABLES)
     return build_cohort(tables, panels, kind="real", sources=plan.sources)

@@ -125,7 +125,7 @@ def add_both(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     for _, part in table.groupby(["claim", "scope"], sort=False):
         own = {m: part[part.outcome == m] for m in MODALITIES}
         pairs = own["radiation"].merge(own["chemotherapy"], on="measurement", suffixes=("", "_other"))
-        first, second = (own[m].to_dict("records") for m in MODALITIES)
+        first, second = (_records(own[m]) for m in MODALITIES)
         if len(pairs):
             by_name = {r["measurement"]: r for r in second}
             joined = [(r, by_name[r["measurement"]]) for r in first if r["measurement"] in by_name]
@@ -133,6 +133,10 @@ def add_both(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
             joined = list(zip(first, second, strict=False))
         out += [both_row(r, c) for r, c in joined]
     return out
+
+
+def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{str(k): v for k, v in r.items()} for r in table.to_dict("records")]
 
 
 def with_q(table: pd.DataFrame) -> pd.DataFrame:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy.stats import chi2, t
 
-from crossres_ml.audit.adjust import basis, normal_scores, patterns, residualise
-from crossres_ml.audit.association import partial_correlations
-from crossres_ml.audit.claims import Claims, Control
+from crossres_ml.audit.adjust import basis, normal_scores, patterns, residualise, without
+from crossres_ml.audit.association import MIN_FREE, partial_correlations
+from crossres_ml.audit.claims import Claims, Control, Outcome
 from crossres_ml.audit.data import RESPONSE, OutcomeView, one_line_a_patient, view_of
 from crossres_ml.audit.matrix import Matrix, adjusted_matrix
 from crossres_ml.audit.measure import measure
@@ -27,6 +29,10 @@ LINEAGE_R2 = 0.25
 MAX_CONFOUNDED = 0.07
 INFLATION = (0.8, 1.1)
 NULL_LEVEL = 0.01
+CONTROL_COLUMNS = (
+    "control", "label", "drug", "gate", "n", "effect", "low", "high", "p", "rank_association", "rank_shap",
+    "of", "recovered", "reason",
+)  # fmt: skip
 _CHI2_MEDIAN = float(chi2.ppf(0.5, 1))
 
 
@@ -105,7 +111,7 @@ def positive_control(
     own = table.loc[name]
     ranks = _best_rank(table.p.to_numpy(), same), _best_rank(-linear["mean_abs_shap"], same)
     right = np.sign(own.r) == control.sign and own.p < LEVEL
-    numbers = {"n": int(own.n), "effect": own.r, "low": own.low, "high": own.high, "p": own.p}
+    numbers = {"n": len(y), "effect": own.r, "low": own.low, "high": own.high, "p": own.p}
     ranked = {"rank_association": ranks[0], "rank_shap": ranks[1], "of": int((~same).sum()) + 1}
     return out | numbers | ranked | {"recovered": bool(right and min(ranks) <= TOP), "reason": ""}
 
@@ -144,15 +150,12 @@ def many_p(X: np.ndarray, design: np.ndarray, Y: np.ndarray) -> np.ndarray:
     for columns in patterns(fitted.observed):
         lines = fitted.observed[:, columns[0]]
         df = int(lines.sum()) - fitted.rank[columns[0]] - 1
-        if df < 1:
+        if df < MIN_FREE:
             continue
-        q = basis(design[lines])
-        own = Y[lines] - q @ (q.T @ Y[lines])
-        own /= np.maximum(np.sqrt((own**2).sum(axis=0)), 1e-300)
+        own = without(Y[lines], basis(design[lines]))
         part = fitted.values[np.ix_(lines, columns)]
-        size = np.sqrt((part**2).sum(axis=0))
-        r = np.divide(part.T @ own, size[:, None], out=np.full((len(columns), Y.shape[1]), np.nan),
-                      where=size[:, None] > 0)  # fmt: skip
+        size = np.sqrt(np.outer((part**2).sum(axis=0), (own**2).sum(axis=0)))
+        r = np.divide(part.T @ own, size, out=np.full(size.shape, np.nan), where=size > 0)
         r = np.clip(r, -1 + 1e-12, 1 - 1e-12)
         out[columns] = 2 * t.sf(np.abs(r) * np.sqrt(df / (1 - r**2)), df)
     return out
@@ -267,7 +270,7 @@ def negative_controls(
 
 def _rates(p: np.ndarray, close: np.ndarray) -> dict[str, float]:
     called = p < LEVEL
-    inflation = np.nanmedian(chi2.isf(np.clip(p[:-1], 1e-300, 1), 1), axis=0) / _CHI2_MEDIAN
+    inflation = chi2.isf(np.nanmedian(p[:-1], axis=0), 1) / _CHI2_MEDIAN  # isf is monotone: of the median
     return {
         "false_positives": float(np.nanmean(np.where(np.isnan(p[:-1]), np.nan, called[:-1]))),
         "confounded": float(called[close].mean()),
@@ -276,7 +279,7 @@ def _rates(p: np.ndarray, close: np.ndarray) -> dict[str, float]:
     }
 
 
-def null_controls(cohort: Cohort, claims: Claims, views: dict[str, OutcomeView]) -> pd.DataFrame:
+def null_controls(cohort: Cohort, claims: Claims, views: Mapping[Outcome, OutcomeView]) -> pd.DataFrame:
     """Measure what must show nothing.
 
     Parameters
@@ -285,7 +288,7 @@ def null_controls(cohort: Cohort, claims: Claims, views: dict[str, OutcomeView])
         The cohort.
     claims : Claims
         Name the null controls.
-    views : dict of str to OutcomeView
+    views : mapping of str to OutcomeView
         Outcomes.
 
     Returns
@@ -305,51 +308,6 @@ def null_controls(cohort: Cohort, claims: Claims, views: dict[str, OutcomeView])
             about | own[["n", "r", "low", "high", "p"]].rename({"r": "effect"}).to_dict() | {"quiet": quiet}
         )
     return pd.DataFrame(rows)
-
-
-def matched_percentile(
-    features: pd.DataFrame, view: OutcomeView, x: pd.Series, block: str, *, count: int, seed: int
-) -> tuple[float, int]:
-    """Percentile of a measurement's |partial r| among random features of its block that look like it.
-
-    Parameters
-    ----------
-    features : pandas.DataFrame
-        All lines x features.
-    view : OutcomeView
-        The outcome.
-    x : pandas.Series
-        The measurement, all lines.
-    block : str
-        Block of the random features.
-    count : int
-        Random features at most: the most alike in coverage, standard deviation and share of variance between
-        tissues.
-    seed : int
-        Breaks ties of likeness.
-
-    Returns
-    -------
-    percentile : float
-        Share, in per cent, of the random features with a smaller |partial r|; NaN with fewer than 20.
-    number : int
-        Random features.
-    """
-    pool = features.loc[view.lines, [c for c in features if c.startswith(f"{block}:")]]
-    own = x[view.lines].to_frame("x")
-    if pool.shape[1] < 20 or own.x.notna().sum() < MIN_CONTROL_LINES:
-        return np.nan, 0
-    table = pool.join(own)
-    shares = np.nan_to_num(lineage_share(table.to_numpy(dtype=float), view.tissue))
-    about = np.column_stack([table.notna().mean(), np.log(table.std() + 1e-9), shares])
-    scale = np.maximum(about[:-1].std(axis=0), 1e-9)
-    far = np.abs((about[:-1] - about[-1]) / scale).sum(axis=1)
-    order = np.lexsort((np.random.default_rng(seed).random(len(far)), far))[: min(count, len(far) // 2)]
-    r = partial_correlations(table.iloc[:, [*order, -1]], view.y, view.tissue).r.abs()
-    others = r.iloc[:-1].dropna()
-    if len(others) < 20:
-        return np.nan, len(others)
-    return float(100 * (others < r.iloc[-1]).mean()), len(others)
 
 
 def judge_controls(positive: pd.DataFrame, negative: pd.DataFrame, null: pd.DataFrame) -> Gate:
@@ -380,7 +338,8 @@ def judge_controls(positive: pd.DataFrame, negative: pd.DataFrame, null: pd.Data
                 for c in screens.itertuples()
             )
             reasons.append(f"{label}: not recovered ({said})")
-    for row in negative.itertuples():
+    rows: list[Any] = list(negative.itertuples())
+    for row in rows:
         if not INFLATION[0] <= row.inflation <= INFLATION[1]:
             reasons.append(f"{row.method}, {row.outcome}: lambda_GC {row.inflation:.2f} outside {INFLATION}")
         rate = max(row.confounded, row.false_positives)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -38,7 +38,7 @@ def one_line_a_patient(cohort: Cohort) -> pd.Index:
         Sorted model ids, all with a radiation response.
     """
     known = cohort.responses.index[cohort.responses.radiation.notna()]
-    filled = sum(t.loc[known].notna().sum(axis=1) for t in cohort.blocks.values())
+    filled = pd.concat([t.loc[known].notna().sum(axis=1) for t in cohort.blocks.values()], axis=1).sum(axis=1)
     table = pd.DataFrame(
         {
             "group": cohort.lines.group[known],
@@ -48,10 +48,11 @@ def one_line_a_patient(cohort: Cohort) -> pd.Index:
         }
     )
     best = table.sort_values(["both", "filled", "name"], ascending=[False, False, True], kind="stable")
-    return pd.Index(sorted(best.drop_duplicates("group").name), name="model_id")
+    names = best.drop_duplicates("group").name
+    return pd.Index(sorted(map(str, names)), name="model_id")
 
 
-def features_of(cohort: Cohort, names: Mapping[str, object] | list[str] | tuple[str, ...]) -> pd.DataFrame:
+def features_of(cohort: Cohort, names: Sequence[str]) -> pd.DataFrame:
     """Look up features and responses by name; those that the cohort lacks are left out.
 
     Parameters

@@ -65,6 +65,9 @@ class Cohort:
         What was left out on purpose: what, count, reason.
     scorer : GeneSetScorer or None
         How expression became the block ``gene_set``; new samples are scored with it.
+    planted : pandas.DataFrame or None
+        What a simulated study knows of itself: index ``feature``; role, and the effect on ``radiation``
+        and ``chemotherapy``. Shown beside results, never learned from; a real cohort has none.
 
     Raises
     ------
@@ -83,6 +86,7 @@ class Cohort:
     unresolved: pd.DataFrame
     dropped: pd.DataFrame
     scorer: GeneSetScorer | None = None
+    planted: pd.DataFrame | None = None
 
     def __post_init__(self) -> None:
         problems = list(self._problems())
@@ -102,6 +106,8 @@ class Cohort:
             yield f"lines lack {missing}"
         elif self.lines[["lineage", "group"]].isna().any().any():
             yield "lineage or group is missing"
+        if self.planted is not None and self.kind == "real":
+            yield "real lines cannot have planted effects"
         yield from self._response_problems()
         tables = {"responses": self.responses, "drugs": self.drugs, **self.blocks}
         yield from (f"{n} has other lines" for n, t in tables.items() if not t.index.equals(index))
