@@ -138,9 +138,8 @@ def test_planted_differences_are_found() -> None:
     assert numbers["full_p"] == pytest.approx(0.005)
 
 
-@pytest.mark.parametrize("mean", [0.0, 0.6])
-def test_level_when_all_lineages_share_an_effect(mean: float) -> None:
-    found = [heterogeneity_over(*simulate(s, mean), draws=59, seed=s)[0] for s in range(90)]
+def test_level_when_all_lineages_share_an_effect() -> None:
+    found = [heterogeneity_over(*simulate(s, 0.6 * (s % 2)), draws=59, seed=s)[0] for s in range(100)]
     p = np.array([f["p"] for f in found])
     assert np.mean(p <= 0.05) <= 0.11
     assert 0.35 < p.mean() < 0.65

@@ -122,12 +122,12 @@ def test_planted_mediation_is_found_and_its_parts_are_told_apart() -> None:
     assert link_within_tissue(x, m, lineage)["r"] == pytest.approx(0.6, abs=0.08)
 
 
-@pytest.mark.parametrize(("a", "low", "high"), [(0.5, 0.01, 0.10), (0.0, 0.0, 0.05)])
+@pytest.mark.parametrize(("a", "low", "high"), [(0.5, 0.01, 0.11), (0.0, 0.0, 0.05)])
 def test_level_without_the_second_path(a: float, low: float, high: float) -> None:
     """At a = b = 0 a product is found more rarely than the level says: known, and on the safe side."""
     p = [
         mediate(*simulate(110, a, 0.0, 0.3, seed=s, missing=False)[:3], full=False, draws=199, seed=s)["p"]
-        for s in range(250)
+        for s in range(150)
     ]
     assert low <= np.mean(np.asarray(p) <= 0.05) <= high
 

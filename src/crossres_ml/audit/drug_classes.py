@@ -115,7 +115,7 @@ def leave_one_out_mean(values: np.ndarray, counted: np.ndarray) -> np.ndarray:
     known = np.isfinite(z)
     z = np.where(known, z, 0.0)
     total, count = z.sum(axis=1)[:, None] - z, known.sum(axis=1)[:, None] - known
-    return np.divide(total, count, out=np.full(z.shape, np.nan), where=count >= MIN_DRUGS)
+    return np.asarray(np.divide(total, count, out=np.full(z.shape, np.nan), where=count >= MIN_DRUGS))
 
 
 def _designs(view: OutcomeView, covariates: pd.DataFrame | None) -> dict[str, tuple[np.ndarray, bool]]:

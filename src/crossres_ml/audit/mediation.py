@@ -99,7 +99,7 @@ def link(x: pd.Series, mediator: pd.Series, design: np.ndarray) -> dict[str, Any
         return {"n": 0, "df": 0} | dict.fromkeys(("r", "low", "high", "p", "mde"), np.nan)
     y = normal_scores(mediator.to_numpy(dtype=float)[known])
     table = partial_correlations(x.to_frame("x").loc[known], y, design[known])
-    return dict(table.iloc[0].to_dict())
+    return {str(k): v for k, v in table.iloc[0].items()}
 
 
 def link_within_tissue(x: pd.Series, mediator: pd.Series, lineage: pd.Series) -> dict[str, Any]:
@@ -174,7 +174,7 @@ def _mediate(
     x: pd.Series, mediator: pd.Series, view: OutcomeView, design: np.ndarray, draws: int, seed: int
 ) -> dict[str, Any]:
     x, mediator = (s.reindex(view.lines).astype(float) for s in (x, mediator))
-    known = (np.isfinite(x) & np.isfinite(mediator)).to_numpy()
+    known = np.isfinite(x.to_numpy()) & np.isfinite(mediator.to_numpy())
     out: dict[str, Any] = {"n": int(known.sum())} | EMPTY | {"bca_low": np.nan, "bca_high": np.nan}
     out |= {k: np.nan for p in PATHS[1:] for k in (p, f"{p}_low", f"{p}_high", f"{p}_p")}
     whole = link(x.where(known), mediator.where(known), design)

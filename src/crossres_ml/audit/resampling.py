@@ -17,7 +17,15 @@ EMPTY = dict.fromkeys(("effect", "low", "high", "p", "mde"), np.nan)
 def two_sided_p(draws: np.ndarray) -> float:
     """Bootstrap p-value: 2 min(share <= 0, share >= 0), at least 1 / (draws + 1) and at most 1.
 
-    It is below .05 where the percentile interval leaves zero out (Efron and Tibshirani 1993, chapter 15).
+    Parameters
+    ----------
+    draws : numpy.ndarray
+        The effect on each draw.
+
+    Returns
+    -------
+    float
+        Below .05 where the percentile interval leaves zero out (Efron and Tibshirani 1993, chapter 15).
     """
     share = min(float(np.mean(draws <= 0)), float(np.mean(draws >= 0)))
     return min(1.0, max(2 * share, 1 / (len(draws) + 1)))
