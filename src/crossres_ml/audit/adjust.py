@@ -16,6 +16,7 @@ SMALL_LINEAGE = 5
 """Lineages with fewer lines are pooled into one."""
 _MISSING_NEEDS_INDICATOR = 5
 _RANK_TOLERANCE = 1e-9
+_NOTHING_LEFT = 1e-6
 
 
 def normal_scores(values: np.ndarray) -> np.ndarray:
@@ -126,6 +127,27 @@ def patterns(observed: np.ndarray) -> list[np.ndarray]:
     return [np.asarray(columns) for columns in seen.values()]
 
 
+def without(values: np.ndarray, q: np.ndarray) -> np.ndarray:
+    """Take out of each column what a basis explains.
+
+    Parameters
+    ----------
+    values : numpy.ndarray
+        Lines x columns, nothing missing.
+    q : numpy.ndarray
+        Lines x rank: orthonormal (`basis`), of a design with an intercept.
+
+    Returns
+    -------
+    numpy.ndarray
+        The rest; exactly zero where only rounding is left, which would else correlate like any noise.
+    """
+    centred = values - values.mean(axis=0)
+    rest = centred - q @ (q.T @ centred)
+    total, left = np.sqrt((centred**2).mean(axis=0)), np.sqrt((rest**2).mean(axis=0))
+    return np.asarray(np.where(left > _NOTHING_LEFT * np.maximum(total, 1e-300), rest, 0.0))
+
+
 def residualise(X: np.ndarray, design: np.ndarray) -> Residuals:
     """Take the part of each column that a design explains out of it.
 
@@ -148,13 +170,11 @@ def residualise(X: np.ndarray, design: np.ndarray) -> Residuals:
     rank = np.zeros(X.shape[1], dtype=int)
     for columns in patterns(observed):
         lines = observed[:, columns[0]]
+        if not lines.any():
+            continue
         q = basis(design[lines])
         rank[columns] = q.shape[1]
-        part = X[np.ix_(lines, columns)]
-        part = part - part.mean(axis=0)
-        total = np.sqrt((part**2).mean(axis=0))
-        part -= q @ (q.T @ part)
+        part = without(X[np.ix_(lines, columns)], q)
         sd = np.sqrt((part**2).mean(axis=0))
-        alive = sd > 1e-6 * np.maximum(total, 1e-300)
-        values[np.ix_(lines, columns)] = np.divide(part, sd, out=np.zeros_like(part), where=alive)
+        values[np.ix_(lines, columns)] = np.divide(part, sd, out=part, where=sd > 0)
     return Residuals(values, observed, rank)

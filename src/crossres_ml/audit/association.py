@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import norm, t
 
-from crossres_ml.audit.adjust import basis, patterns, residualise
+from crossres_ml.audit.adjust import basis, patterns, residualise, without
 
 CONFIDENCE = 0.95
 POWER = 0.80
@@ -35,7 +35,8 @@ def partial_correlations(X: pd.DataFrame, y: np.ndarray, design: np.ndarray) -> 
     -------
     pandas.DataFrame
         Index: features; n (lines), df, r, low, high, p, mde. A feature with fewer than `MIN_FREE`
-        degrees of freedom, or without variance after adjustment, has NaN.
+        degrees of freedom has NaN, and so has one without variance after adjustment, of its own or of the
+        outcome in its lines.
     """
     fitted = residualise(X.to_numpy(dtype=float), design)
     r, n, rank = np.full(X.shape[1], np.nan), fitted.observed.sum(axis=0), fitted.rank
@@ -43,8 +44,7 @@ def partial_correlations(X: pd.DataFrame, y: np.ndarray, design: np.ndarray) -> 
         lines = fitted.observed[:, columns[0]]
         if lines.sum() - rank[columns[0]] - 1 < MIN_FREE:
             continue
-        q = basis(design[lines])
-        own = y[lines] - q @ (q.T @ y[lines])
+        own = without(y[lines], basis(design[lines]))
         part = fitted.values[np.ix_(lines, columns)]
         sd = np.sqrt((part**2).sum(axis=0) * (own**2).sum())
         r[columns] = np.divide(own @ part, sd, out=np.full(len(columns), np.nan), where=sd > 0)

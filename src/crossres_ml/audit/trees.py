@@ -123,11 +123,21 @@ def permuted_outcome(y: np.ndarray, seed: int, draw: int) -> np.ndarray:
     return np.random.default_rng([seed, draw]).permutation(y)
 
 
+def _kept(path: Path, groups: Groups, draws: range) -> pd.DataFrame | None:
+    """Read a finished chunk; nothing where it is absent, broken, or not of these draws and groups."""
+    try:
+        table = pd.read_parquet(path)
+    except (OSError, ValueError):  # pyarrow's own errors are ValueErrors
+        return None
+    same = list(table.columns) == list(groups) and list(table.index) == list(draws)
+    return table if same and np.isfinite(table.to_numpy()).all() else None
+
+
 def _draw_chunk(
     X: np.ndarray, y: np.ndarray, groups: Groups, draws: range, seed: int, path: Path | None
 ) -> pd.DataFrame:
-    if path is not None and path.is_file():
-        return pd.read_parquet(path)
+    if path is not None and (kept := _kept(path, groups, draws)) is not None:
+        return kept
     trees = Trees(X, seed)
     rows = [group_shap(trees.shap_values(permuted_outcome(y, seed, b)), groups) for b in draws]
     table = pd.DataFrame(rows, columns=list(groups), index=pd.Index(list(draws), name="draw"))
@@ -164,7 +174,8 @@ def null_of_groups(
     seed : int
         Of permutations and trees.
     folder : Path, optional
-        Keeps finished chunks, so that an interrupted audit goes on where it stopped.
+        Keeps finished chunks, so that an interrupted audit goes on where it stopped. It is the caller's
+        to give another matrix, outcome or seed another folder.
     jobs : int, default 1
         Parallel processes; the result does not depend on it.
     progress : callable, optional
@@ -182,7 +193,7 @@ def null_of_groups(
         )
         for c in chunks
     )
-    tables = []
+    tables: list[pd.DataFrame] = []
     for table in joblib.Parallel(n_jobs=jobs, return_as="generator", max_nbytes=None)(work):
         tables.append(table)
         progress(sum(map(len, tables)))
@@ -202,6 +213,7 @@ def permutation_p(observed: np.ndarray, null: np.ndarray) -> np.ndarray:
     Returns
     -------
     numpy.ndarray
-        (1 + number of draws >= observed) / (1 + draws) (Phipson and Smyth 2010).
+        (1 + number of draws >= observed) / (1 + draws) (Phipson and Smyth 2010); NaN where a number is.
     """
-    return np.asarray((1 + (null >= observed).sum(axis=0)) / (1 + len(null)))
+    p = (1 + (null >= observed).sum(axis=0)) / (1 + len(null))
+    return np.asarray(np.where(np.isfinite(observed) & np.isfinite(null).all(axis=0), p, np.nan))

@@ -71,19 +71,19 @@ def decide(row: Mapping[str, Any], *, gate_open: bool) -> Verdict:
         return Verdict("withheld")
     near = _near(row["q"], row["p"], row["p_error"])
     if row["q"] < LEVEL:
-        kept = row["full_p"] < LEVEL and row["full"] * row["effect"] > 0
-        near |= _near(row["full_p"], row["full_p"], row["p_error"])
+        kept = bool(row["full_p"] < LEVEL and row["full"] * row["effect"] > 0)
+        near |= _near(row["full_p"], row["full_p"], _error_of(row["full_p"], row["p"], row["p_error"]))
         if row["effect"] < 0:
             return Verdict("contradicted", weak=not kept, borderline=near)
         if not kept:
             return Verdict("lost after adjustment", borderline=near)
-        driver = row["shap_q"] < LEVEL
+        driver = bool(row["shap_q"] < LEVEL)
         near |= _near(row["shap_q"], row["shap_p"], row["shap_p_error"])
         return Verdict("supported", top_driver=driver, borderline=near)
     excluded = row["high"] < row["smallest"] and row["mde"] <= row["smallest"]
     if _random(row["p_error"]):
-        near |= abs(row["high"] - row["smallest"]) < 0.1 * row["smallest"]
-        near |= abs(row["mde"] - row["smallest"]) < 0.1 * row["smallest"]
+        near |= bool(abs(row["high"] - row["smallest"]) < 0.1 * row["smallest"])
+        near |= bool(abs(row["mde"] - row["smallest"]) < 0.1 * row["smallest"])
     return Verdict("not supported" if excluded else "underpowered", borderline=near)
 
 
@@ -95,4 +95,11 @@ def _near(q: float, p: float, error: float) -> bool:
     """Whether an adjusted p-value lies within two errors of the level; its error grows as it does."""
     if not (_random(error) and math.isfinite(q) and p > 0):
         return False
-    return abs(q - LEVEL) < _ERRORS * error * q / p
+    return bool(abs(q - LEVEL) < _ERRORS * error * q / p)
+
+
+def _error_of(other: float, p: float, error: float) -> float:
+    """Monte-Carlo error of another p-value from as many draws: proportional to the root of p (1 - p)."""
+    if not (_random(error) and 0 < p < 1 and 0 < other < 1):
+        return error
+    return error * math.sqrt(other * (1 - other) / (p * (1 - p)))
