@@ -12,7 +12,7 @@ STAMP := $(VENV)/.made-from-$(firstword $(shell cat requirements.lock pyproject.
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install train test check check-style check-format check-types check-docs predict ui data smoke clean lock
+.PHONY: help install train audit calibrate test check check-style check-format check-types check-docs predict ui data smoke clean lock
 
 help:  ## Show this list
 	@echo "Usage: make TARGET"
@@ -23,6 +23,12 @@ train: $(STAMP)  ## Get the data, train the three models and evaluate them  [CON
 
 smoke: $(STAMP)  ## The same in under a minute, on a small configuration
 	$(BIN)/crossres train --config configs/smoke.yaml --output artifacts/smoke
+
+calibrate: $(STAMP)  ## Simulate how often each way to call a driver is wrong  [CONFIG=configs/train.yaml]
+	$(BIN)/crossres calibrate --config "$(CONFIG)" --jobs $(JOBS)
+
+audit: $(STAMP)  ## Audit the review's claims without training  [CONFIG=configs/train.yaml]
+	$(BIN)/crossres audit --config "$(CONFIG)"
 
 predict: $(STAMP)  ## Score new profiles  INPUT=profiles.csv OUTPUT=scores.csv [MODEL=folder or task]
 	@test -n "$(INPUT)" && test -n "$(OUTPUT)" || \

@@ -9,7 +9,7 @@ from pathlib import Path
 from crossres_ml.config import load_panels, load_train_config
 from crossres_ml.errors import CrossresError
 from crossres_ml.logs import show_logs
-from crossres_ml.terminal import first_line, fold_progress, show_results
+from crossres_ml.terminal import draw_progress, first_line, fold_progress, show_results
 from crossres_ml.workflow import train
 
 
@@ -22,7 +22,7 @@ def main() -> None:
     parser.add_argument("--tracking-uri", default="sqlite:///mlflow.db")
     parser.add_argument("--jobs", type=int, default=2)
     options = parser.parse_args()
-    with fold_progress() as progress, first_line() as announce:
+    with fold_progress() as progress, draw_progress() as draws, first_line() as announce:
         done = train(
             load_train_config(options.config),
             load_panels(),
@@ -31,6 +31,7 @@ def main() -> None:
             mirror=options.mirror,
             jobs=options.jobs,
             progress=progress,
+            draws=draws,
             announce=announce,
         )
     show_results(done)

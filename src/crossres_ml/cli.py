@@ -153,11 +153,11 @@ def train(
 ) -> None:
     """Get the data, train the three models, evaluate, explain, save and log them."""
     from crossres_ml.config import load_panels, load_train_config
-    from crossres_ml.terminal import first_line, fold_progress, show_results
+    from crossres_ml.terminal import draw_progress, first_line, fold_progress, show_results
     from crossres_ml.workflow import train as run
 
     settings = load_train_config(config, data=data)
-    with fold_progress() as progress, first_line() as announce:
+    with fold_progress() as progress, draw_progress() as draws, first_line() as announce:
         done = run(
             settings,
             load_panels(),
@@ -166,9 +166,96 @@ def train(
             mirror=mirror,
             jobs=jobs,
             progress=progress,
+            draws=draws,
             announce=announce,
         )
     show_results(done)
+
+
+@app.command()
+def audit(
+    config: Annotated[
+        Path | None, typer.Option(help="Configuration file.", show_default="configs/train.yaml")
+    ] = None,
+    claims: Annotated[
+        Path | None, typer.Option(help="Claims to audit.", show_default="configs/claims.yaml")
+    ] = None,
+    draws: Annotated[
+        int | None, typer.Option(min=19, help="Permutations; overrules the configuration.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Seed; overrules the configuration.")] = None,
+    data: Annotated[
+        str | None, typer.Option("--data", help="auto, real or simulated; overrules the configuration.")
+    ] = None,
+    mirror: Mirror = None,
+    output: Annotated[Path, typer.Option(help="Folder of the audit.")] = Path("artifacts/audit"),
+    results: Annotated[
+        Path, typer.Option(help="Training run whose champions' ranks are shown beside, if it is there.")
+    ] = RESULTS,
+    tracking_uri: TrackingUri = "sqlite:///mlflow.db",
+    jobs: Annotated[
+        int, typer.Option(min=1, help="Parallel processes; the results do not depend on it.")
+    ] = 2,
+) -> None:
+    """Audit the review's claims: whether the named genes rank as drivers, against calibrated nulls."""
+    from crossres_ml.config import load_panels, load_train_config, with_audit
+    from crossres_ml.terminal import draw_progress, first_line, show_audit
+    from crossres_ml.workflow import audit as run
+
+    settings = with_audit(load_train_config(config, data=data), draws=draws, seed=seed)
+    with draw_progress() as progress, first_line() as announce:
+        done = run(
+            settings,
+            load_panels(),
+            claims_file=claims,
+            output=output,
+            results=results,
+            tracking_uri=tracking_uri,
+            mirror=mirror,
+            jobs=jobs,
+            draws=progress,
+            announce=announce,
+        )
+    show_audit(done)
+
+
+@app.command()
+def calibrate(
+    config: Annotated[
+        Path | None, typer.Option(help="Configuration file.", show_default="configs/train.yaml")
+    ] = None,
+    data: Annotated[
+        str | None, typer.Option("--data", help="auto, real or simulated; overrules the configuration.")
+    ] = None,
+    simulations: Annotated[
+        int, typer.Option(min=2, help="Simulated outcomes of every strength, twice as many without a driver.")
+    ] = 30,
+    draws: Annotated[int, typer.Option(min=19, help="Permutations behind a p-value.")] = 99,
+    mirror: Mirror = None,
+    output: Annotated[Path, typer.Option(help="Folder of results.")] = Path("artifacts/calibration"),
+    jobs: Annotated[
+        int, typer.Option(min=1, help="Parallel processes; the results do not depend on it.")
+    ] = 2,
+) -> None:
+    """Measure how often each way to call a driver is wrong, and how often it finds one, by simulation."""
+    from crossres_ml.audit.calibrate import Settings
+    from crossres_ml.calibration import calibrate_methods
+    from crossres_ml.config import load_panels, load_train_config
+    from crossres_ml.terminal import first_line, show_calibration, show_progress
+
+    settings = load_train_config(config, data=data)
+    with show_progress("simulated studies", 10) as progress, first_line() as announce:
+        done = calibrate_methods(
+            settings,
+            load_panels(),
+            Settings(studies=simulations, draws=draws, seed=settings.seed),
+            output=output,
+            mirror=mirror,
+            jobs=jobs,
+            progress=progress,
+            announce=announce,
+        )
+    show_calibration(done)
 
 
 @app.command()

@@ -333,6 +333,26 @@ def load_train_config(path: Path | None = None, *, data: str | None = None) -> T
     return validate_file(TrainConfig, path or config_path("train.yaml"), **({"data": data} if data else {}))
 
 
+def with_audit(config: TrainConfig, *, draws: int | None = None, seed: int | None = None) -> TrainConfig:
+    """Give a configuration an audit, and overrule its draws and its seed.
+
+    Parameters
+    ----------
+    config : TrainConfig
+        With or without an audit.
+    draws, seed : int, optional
+        Take the place of the configuration's.
+
+    Returns
+    -------
+    TrainConfig
+        With an audit.
+    """
+    audit = config.audit or AuditConfig()
+    changes: dict[str, Any] = {"audit": audit if draws is None else audit.model_copy(update={"draws": draws})}
+    return config.model_copy(update=changes if seed is None else {**changes, "seed": seed})
+
+
 def load_panels(path: Path | None = None) -> Panels:
     """Read and check the drug panels.
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import logging
 import resource
 import time
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +17,13 @@ import yaml
 from crossres_ml import tracking
 from crossres_ml.artifacts import FoldStore, timed, write_json, write_table
 from crossres_ml.audit.attribution import named_genes, rank_features
+from crossres_ml.audit.claims import Claims
+from crossres_ml.audit.run import Audit, audit_claims
+from crossres_ml.audit.save import write_audit
 from crossres_ml.cohort.cohort import Cohort
 from crossres_ml.cohort.labels import scored_lines
 from crossres_ml.cohort.missing import count_missing
-from crossres_ml.config import TASKS, TaskName, TrainConfig
+from crossres_ml.config import TASKS, AuditConfig, TaskName, TrainConfig
 from crossres_ml.evaluation.across import across_responses
 from crossres_ml.evaluation.alarms import check_features, check_permuted, check_radiation_r2
 from crossres_ml.evaluation.comparisons import compare_both, learning_curve
@@ -28,23 +34,45 @@ from crossres_ml.evaluation.variants import summarise_variants
 from crossres_ml.models.bundle import save_bundle
 from crossres_ml.models.estimators import TrainingView
 from crossres_ml.models.resistance import FittedModel
+from crossres_ml.report.audit_summary import AuditSummary, summarise_audit
 from crossres_ml.report.cards import Ingredients, model_card
 from crossres_ml.report.figures import draw_figures
 from crossres_ml.report.html import write_report
 from crossres_ml.report.summary import DataSummary, SkillTables, Summary, build_summary, summarise_task
 from crossres_ml.splits import describe_splits, make_splits
 
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Work:
+    """How a run is done; nothing of it decides a number.
+
+    Attributes
+    ----------
+    folder : Path
+        Keeps finished folds and draws, so that an interrupted run goes on where it stopped.
+    jobs : int
+        Parallel processes.
+    folds, draws : callable
+        Called with folds, and with draws of the audit, done and in total.
+    """
+
+    folder: Path
+    jobs: int
+    folds: Progress
+    draws: Progress
+
 
 def run_stages(
     cohort: Cohort,
     config: TrainConfig,
+    claims: Claims | None,
     results: Path,
     *,
-    folds: Path,
+    work: Work,
     times: dict[str, float],
     tracking_uri: str,
-    jobs: int,
-    progress: Progress,
 ) -> None:
     """Train, evaluate, explain, draw and log; write everything into ``results``.
 
@@ -54,20 +82,18 @@ def run_stages(
         The cohort.
     config : TrainConfig
         The configuration.
+    claims : Claims or None
+        What is audited at the end, if anything.
     results : Path
         Empty folder.
-    folds : Path
-        Keeps finished folds, so that an interrupted run goes on where it stopped.
+    work : Work
+        How it is done.
     times : dict of str to float
         Seconds per stage; added to.
     tracking_uri : str
         Where MLflow keeps its runs.
-    jobs : int
-        Parallel processes.
-    progress : callable
-        Called with folds done and in total.
     """
-    summary = _compute(cohort, config, results, FoldStore(folds), times, jobs, progress)
+    summary = _compute(cohort, config, claims, results, work, times)
     with timed(times, "report", time.monotonic):
         draw_figures(results, summary)
         write_report(results, summary)
@@ -81,11 +107,10 @@ def run_stages(
 def _compute(
     cohort: Cohort,
     config: TrainConfig,
+    claims: Claims | None,
     results: Path,
-    store: FoldStore,
+    work: Work,
     times: dict[str, float],
-    jobs: int,
-    progress: Progress,
 ) -> Summary:
     write_cohort(cohort, results)
     check_features(cohort)
@@ -94,22 +119,33 @@ def _compute(
     write_table(results / "splits.parquet", splits)
     write_table(results / "splits.csv", describe_splits(splits, cohort))
     with timed(times, "held_out", time.monotonic):
-        predictions, contributions = evaluate(cohort, config, splits, store, jobs=jobs, progress=progress)
+        predictions, contributions = evaluate(
+            cohort, config, splits, FoldStore(work.folder / "folds"), jobs=work.jobs, progress=work.folds
+        )
         # times differ from run to run: they stand apart, so that the predictions are the same to the byte
         write_table(results / "seconds.csv", _seconds(predictions))
         write_table(results / "predictions.parquet", predictions.drop(columns="seconds"))
     with timed(times, "skill", time.monotonic):
-        tables = _write_skill(predictions, cohort, config, results, jobs)
+        tables = _write_skill(predictions, cohort, config, results, work.jobs)
         skill = tables.skill
     with timed(times, "shap", time.monotonic):
-        named = _write_attributions(cohort, config, skill, contributions, results)
+        named, ranks = _write_attributions(cohort, config, skill, contributions, results)
     data = describe_data(cohort, config)
     with timed(times, "final_models", time.monotonic):
         save_final_models(cohort, config, tables, data, results / "models")
+    audited = None
+    if claims is not None and config.audit is not None:
+        with timed(times, "audit", time.monotonic):
+            found = audit_claims(
+                cohort, claims, config, config.audit, ranks,
+                folder=work.folder / "audit", jobs=work.jobs, progress=work.draws,
+            )  # fmt: skip
+            audited = save_audit(found, claims, cohort, config.audit, config.seed, results / "audit")
+            _calibrate_named(named, found)
     peak = (
         max(resource.getrusage(w).ru_maxrss for w in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)) / 1024
     )
-    summary = build_summary(data, tables, named, times, peak)
+    summary = build_summary(data, tables, named, times, peak, audited)
     tasks = {t: s.model_dump(mode="json") for t, s in summary.tasks.items()}
     write_json(results / "metrics.json", tasks)
     return summary
@@ -205,18 +241,94 @@ def describe_data(cohort: Cohort, config: TrainConfig) -> DataSummary:
 
 def _write_attributions(
     cohort: Cohort, config: TrainConfig, skill: Skill, contributions: pd.DataFrame, results: Path
-) -> dict[TaskName, dict[str, dict[str, object]]]:
+) -> tuple[dict[TaskName, dict[str, dict[str, object]]], dict[str, pd.DataFrame]]:
+    """Rank features by held-out SHAP; give the named genes' entries, and the ranks by task."""
     X = task_matrix(cohort, config)
+    by_task: dict[str, pd.DataFrame] = {}
     named: dict[TaskName, dict[str, dict[str, object]]] = {}
     tables = []
     for task in TASKS:
         own = contributions[(contributions.task == task) & (contributions.model == skill.champion[task])]
         ranks = rank_features(own, X, scored_lines(cohort, task))
         write_table(results / f"shap_{task}.csv", ranks)
+        by_task[task] = ranks
         named[task], table = named_genes(ranks, config.named_genes, config.named_min_lines)
         tables.append(table.assign(task=task, model=skill.champion[task]))
     write_table(results / "named_genes.csv", pd.concat(tables, ignore_index=True))
-    return named
+    return named, by_task
+
+
+def save_audit(
+    found: Audit, claims: Claims, cohort: Cohort, settings: AuditConfig, seed: int, folder: Path
+) -> AuditSummary:
+    """Write an audit and summarise it.
+
+    Parameters
+    ----------
+    found : Audit
+        The audit.
+    claims : Claims
+        What was audited.
+    cohort : Cohort
+        On what.
+    settings : AuditConfig
+        With how many draws.
+    seed : int
+        Their seed.
+    folder : Path
+        Where to.
+
+    Returns
+    -------
+    AuditSummary
+        The section of the summary.
+    """
+    about = {
+        "kind": cohort.kind,
+        "cohort_hash": cohort.digest(),
+        "claims_hash": claims.digest(),
+        "seed": seed,
+    }
+    write_audit(found, folder, {**about, **settings.model_dump()})
+    summary = summarise_audit(
+        found.verdicts, found.controls, found.gate.reasons, claims.digest(), settings.draws
+    )
+    write_json(folder / "summary.json", summary.model_dump(mode="json"))
+    return summary
+
+
+def champion_ranks(results: Path, cohort: Cohort) -> dict[str, pd.DataFrame]:
+    """Read the ranks of the champions of a training run, if it was one on these very data.
+
+    Parameters
+    ----------
+    results : Path
+        Folder of results.
+    cohort : Cohort
+        The cohort.
+
+    Returns
+    -------
+    dict of str to pandas.DataFrame
+        Task -> ranks; empty when there is no such run.
+    """
+    place = results / "summary.json"
+    if not place.is_file():
+        return {}
+    data = json.loads(place.read_text(encoding="utf-8")).get("data", {})
+    if data.get("cohort_hash") != cohort.digest():
+        log.warning("%s was trained on other data: the ranks of its champions are not shown", results)
+        return {}
+    files = {t: results / f"shap_{t}.csv" for t in TASKS}
+    return {t: pd.read_csv(p, index_col="feature") for t, p in files.items() if p.is_file()}
+
+
+def _calibrate_named(named: dict[TaskName, dict[str, dict[str, object]]], found: Audit) -> None:
+    """Put the calibrated p-value beside the rank of a named gene."""
+    for row in found.named.to_dict("records"):
+        entry = named[row["outcome"] if row["outcome"] != "both" else "cross"].get(str(row["gene"]))
+        if entry is not None:
+            entry["p"] = float(row["p"])
 
 
 def _ingredients(model: FittedModel, view: TrainingView) -> Ingredients:

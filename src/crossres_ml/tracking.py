@@ -11,6 +11,7 @@ import logging
 import os
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,6 +35,7 @@ from crossres_ml.evaluation.comparisons import TRAIN
 from crossres_ml.evaluation.draws import FULL
 from crossres_ml.evaluation.skill import is_baseline
 from crossres_ml.models.bundle import Bundle, load_bundle
+from crossres_ml.report.audit_summary import AuditSummary
 from crossres_ml.report.summary import Interval, Summary, TaskSummary
 
 log = logging.getLogger(__name__)
@@ -251,6 +253,45 @@ def log_run(results: Path, summary: Summary, config: TrainConfig, uri: str) -> N
         for task in summary.tasks:
             mlflow.set_experiment(experiment_id=_experiment(f"crossres-{task}", uri))
             _parent(results, task, summary, config, tags)
+    if summary.audit is not None:
+        log_audit(results / "audit", summary.audit, summary.data.kind, config, uri)
+
+
+def log_audit(folder: Path, summary: AuditSummary, kind: str, config: TrainConfig, uri: str) -> None:
+    """Log an audit as a run of its own: how many claims got which verdict, and all its tables.
+
+    Parameters
+    ----------
+    folder : Path
+        The audit's files.
+    summary : AuditSummary
+        Its summary.
+    kind : str
+        ``real`` or ``simulated``.
+    config : TrainConfig
+        The configuration.
+    uri : str
+        Tracking URI.
+    """
+    data = "SIMULATED" if kind == "simulated" else kind
+    counts: Counter[str] = Counter()
+    for outcomes in summary.claims.values():
+        counts.update(f"{o}/{v.verdict.replace(' ', '_')}" for o, v in outcomes.items())
+    recovered = [any(s.recovered for s in screens) for screens in summary.controls.values()]
+    with _quiet():
+        mlflow.set_tracking_uri(uri)
+        mlflow.set_experiment(experiment_id=_experiment("crossres-audit", uri))
+        tags = {"data": data, "git_commit": _git_commit(), "claims_hash": summary.claims_hash}
+        name = f"{'SIMULATED ' if data == 'SIMULATED' else ''}audit, {summary.draws} draws"
+        with mlflow.start_run(
+            run_name=name, tags={**tags, "gate": "open" if summary.gate_open else "closed"}
+        ):
+            mlflow.log_params({"seed": config.seed, **(config.audit.model_dump() if config.audit else {})})
+            mlflow.log_metrics({k: float(v) for k, v in sorted(counts.items())})
+            mlflow.log_metrics(
+                {"controls": float(len(recovered)), "controls_recovered": float(sum(recovered))}
+            )
+            mlflow.log_artifacts(str(folder), "audit")
 
 
 def open_ui(uri: str, port: int) -> int:

@@ -75,7 +75,7 @@ def test_written_and_read_it_is_the_same(made: tuple[Path, Summary], tmp_path: P
     write_json(tmp_path / "summary.json", made[1].model_dump(mode="json"))
     text = (tmp_path / "summary.json").read_text(encoding="utf-8")
     assert Summary.model_validate_json(text) == made[1]
-    assert json.loads(text)["schema_version"] == SCHEMA_VERSION == 2
+    assert json.loads(text)["schema_version"] == SCHEMA_VERSION == 3
 
 
 def test_pooled_skill_is_the_mean_over_repeats(made: tuple[Path, Summary]) -> None:
@@ -176,7 +176,7 @@ def test_a_file_of_version_1_can_be_read(made: tuple[Path, Summary]) -> None:
     old = Summary.model_validate(raw)
     assert old.tasks["cross"].models == made[1].tasks["cross"].models
     with pytest.raises(ValidationError, match="schema_version"):
-        Summary.model_validate(raw | {"schema_version": 3})
+        Summary.model_validate(raw | {"schema_version": 4})
 
 
 @pytest.mark.parametrize("hole", [np.nan, np.inf, -np.inf])

@@ -18,6 +18,8 @@ from crossres_ml.audit.mediation import mediation
 from crossres_ml.audit.pathways import single_against_pathways
 from crossres_ml.cohort.cohort import Cohort
 
+REPEATS = 4
+"""How often the folds of the comparison of pathways are dealt: a few, for it takes most of the time."""
 UNITS: Mapping[Kind, str] = {
     "mediation": "indirect effect, product of two standardised paths",
     "single_against_pathways": "difference in held-out Spearman",
@@ -104,7 +106,13 @@ def _pathways(inputs: Inputs, claim: Claim, view: OutcomeView) -> Result:
     if singles.shape[1] == 0 or pathways.shape[1] == 0:
         return [], pd.DataFrame()
     numbers, table = single_against_pathways(
-        singles, pathways, view, inputs.cohort.lines.group, draws=inputs.draws, seed=inputs.seed
+        singles,
+        pathways,
+        view,
+        inputs.cohort.lines.group,
+        repeats=REPEATS,
+        draws=inputs.draws,
+        seed=inputs.seed,
     )
     return [_row(inputs, claim, view, numbers)], table.reset_index()
 

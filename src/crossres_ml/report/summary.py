@@ -8,25 +8,22 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from crossres_ml.config import TASKS, TaskName
 from crossres_ml.evaluation.comparisons import APPROACHES, DIRECT
 from crossres_ml.evaluation.skill import Skill, is_baseline
 from crossres_ml.models.registry import ABOUT
+from crossres_ml.report.audit_summary import AuditSummary, Strict
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 SplitMode = Literal["cell_line_out", "lineage_out", "study_out"]
 _RETRAINED = "_retrained"
 HAVE = ("full", "no_caution", "rna_rppa", "rna_mutations", "rna", "mutations")
 """What a user may have measured, from much to little."""
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Interval(_Strict):
+class Interval(Strict):
     """A value with its 95 % group-bootstrap interval; null where it is not defined."""
 
     value: float | None
@@ -38,7 +35,7 @@ Metrics = dict[str, Interval]
 """Metric -> interval."""
 
 
-class DataSummary(_Strict):
+class DataSummary(Strict):
     """What was learned from."""
 
     kind: Literal["real", "simulated"]
@@ -52,7 +49,7 @@ class DataSummary(_Strict):
     unresolved_radiation: list[str]
 
 
-class WhatYouHave(_Strict):
+class WhatYouHave(Strict):
     """Skill by what was measured in a held-out line: what it was -> metric -> interval.
 
     ``hidden``: everything else is hidden from ``model``, which had learned from everything.
@@ -65,7 +62,7 @@ class WhatYouHave(_Strict):
     retrained: dict[str, Metrics]
 
 
-class TaskSummary(_Strict):
+class TaskSummary(Strict):
     """Skill of one task. ``models``: name -> split mode -> metric -> interval."""
 
     models: dict[str, dict[SplitMode, Metrics]]
@@ -85,7 +82,7 @@ class TaskSummary(_Strict):
     permuted: Metrics = Field({}, description="model -> Spearman with permuted labels")
 
 
-class Both(_Strict):
+class Both(Strict):
     """Ways to predict "both", compared on the same held-out lines.
 
     ``order``: from the highest Spearman correlation down. ``lead``: the first minus the second.
@@ -98,7 +95,7 @@ class Both(_Strict):
     against_direct: dict[SplitMode, dict[str, Metrics]]
 
 
-class NamedGene(_Strict):
+class NamedGene(Strict):
     """Rank of a named gene among the features of a task's champion, by held-out mean |SHAP|."""
 
     rank: float | None
@@ -110,10 +107,10 @@ class NamedGene(_Strict):
     p: float | None
 
 
-class Summary(_Strict):
-    """Everything that a tool may rely on. Later sections (audit, scan, signatures) are added beside these.
+class Summary(Strict):
+    """Everything that a tool may rely on. Later sections (scan, signatures) are added beside these.
 
-    A file of version 1 can be read: it lacks what version 2 adds, and all of that may be absent.
+    Files of earlier versions can be read: they lack what later ones add, and all of that may be absent.
     """
 
     schema_version: int = Field(SCHEMA_VERSION, ge=1, le=SCHEMA_VERSION)
@@ -121,6 +118,7 @@ class Summary(_Strict):
     tasks: dict[TaskName, TaskSummary]
     both: Both | None = None
     named_genes: dict[str, dict[TaskName, NamedGene]]
+    audit: AuditSummary | None = None
     timings: dict[str, float] = Field(description="seconds per stage")
     peak_rss_mb: float
 
@@ -288,6 +286,7 @@ def build_summary(
     named: Mapping[TaskName, Mapping[str, Mapping[str, object]]],
     timings: Mapping[str, float],
     peak_rss_mb: float,
+    audit: AuditSummary | None = None,
 ) -> Summary:
     """Put the summary together and check it against its schema.
 
@@ -303,6 +302,8 @@ def build_summary(
         Seconds per stage.
     peak_rss_mb : float
         Largest resident memory of a process, MiB.
+    audit : AuditSummary, optional
+        Verdicts on the claims, where they were audited.
 
     Returns
     -------
@@ -315,6 +316,7 @@ def build_summary(
         tasks={t: summarise_task(tables, t) for t in TASKS},
         both=summarise_both(tables),
         named_genes={g: {t: NamedGene.model_validate(named[t][g]) for t in TASKS} for g in genes},
+        audit=audit,
         timings={k: round(v, 2) for k, v in timings.items()},
         peak_rss_mb=round(peak_rss_mb, 1),
     )
