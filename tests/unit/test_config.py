@@ -12,7 +12,7 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from crossres_ml.config import DrugPanel, config_path, load_panels, load_train_config
+from crossres_ml.config import AuditConfig, DrugPanel, config_path, load_panels, load_train_config, with_audit
 from crossres_ml.errors import ConfigError
 
 
@@ -191,6 +191,8 @@ def test_models_stand_beside_others(tmp_path: Path, models: list[str]) -> None:
         ({"tuning": "slow"}, "tuning: Input should be 'quick' or 'full'"),
         ({"splits": {"seed": -1}}, r"splits\.seed: Input should be greater than or equal to 0"),
         ({"permuted": "perhaps"}, "permuted: Input should be a valid boolean"),
+        ({"audit": {"draws": 5}}, r"audit\.draws: Input should be greater than or equal to 19"),
+        ({"audit": {"claims": "x"}}, r"audit\.claims: Extra inputs are not permitted"),
     ],
 )
 def test_bad_value_of_the_side_runs_is_named(tmp_path: Path, changes: dict[str, Any], fault: str) -> None:
@@ -218,7 +220,24 @@ def test_published_seeds_are_not_those_of_development() -> None:
 
 @pytest.mark.parametrize(
     "changes",
-    [{"tuning": "full"}, {"learning_curve": [0.5]}, {"side_models": ["ridge"]}, {"permuted": False}],
+    [
+        {"tuning": "full"},
+        {"learning_curve": [0.4]},
+        {"side_models": ["ridge"]},
+        {"permuted": False},
+        {"audit": {"draws": 400}},
+    ],
 )
 def test_every_key_of_the_side_runs_is_in_the_digest(tmp_path: Path, changes: dict[str, Any]) -> None:
     assert load_train_config(write(tmp_path, **changes)).digest() != load_train_config().digest()
+
+
+def test_draws_and_seed_of_an_audit_are_overruled() -> None:
+    config = load_train_config()
+    assert config.audit is not None
+    same = with_audit(config)
+    assert same == config
+    other = with_audit(config, draws=99, seed=7)
+    assert other.audit == config.audit.model_copy(update={"draws": 99})
+    assert other.seed == 7
+    assert with_audit(config.model_copy(update={"audit": None})).audit == AuditConfig()

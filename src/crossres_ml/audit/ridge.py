@@ -34,6 +34,10 @@ class Ridge:
     norms: np.ndarray
     mean_abs: np.ndarray
 
+    def of(self, features: np.ndarray) -> Ridge:
+        """Keep what tells of some features only; the others were fitted beside them all the same."""
+        return Ridge(self.X[:, features], self.map_[features], self.norms[features], self.mean_abs[features])
+
 
 def prepare(X: np.ndarray) -> Ridge:
     """Make the map from outcome to coefficients.
