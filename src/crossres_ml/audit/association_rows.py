@@ -79,8 +79,8 @@ def both_row(radiation: Mapping[str, Any], chemotherapy: Mapping[str, Any]) -> d
 
     The p-value is that of the intersection-union test (Berger 1982): the larger of the two, and 1 when the
     effects point to different sides; so is the fully adjusted one. The effect with its interval, lines
-    and detectable effect are those of the weaker modality; of two with different signs, those of the one
-    that speaks against the claim.
+    and detectable effect, and the words, are those of the weaker modality; of two with different signs,
+    those of the one that speaks against the claim; of two of which one was not measured, those of that one.
 
     Parameters
     ----------
@@ -93,16 +93,17 @@ def both_row(radiation: Mapping[str, Any], chemotherapy: Mapping[str, Any]) -> d
         A row of evidence with outcome ``both``.
     """
     a, b = radiation, chemotherapy
-    both_negative = a["effect"] < 0 and b["effect"] < 0
-    weaker = (
-        max((a, b), key=lambda x: x["effect"]) if both_negative else min((a, b), key=lambda x: x["effect"])
-    )
-    out = dict(weaker) | {"outcome": "both", "claimed": bool(a["claimed"] and b["claimed"])}
+    missing = [x for x in (a, b) if not np.isfinite(x["effect"])]
+    if missing:
+        weaker = missing[0]
+    else:
+        pick = max if a["effect"] < 0 and b["effect"] < 0 else min
+        weaker = pick((a, b), key=lambda x: x["effect"])
+    out = dict(weaker) | {"outcome": "both", **{k: bool(a[k] and b[k]) for k in ("claimed", "valid")}}
     out |= _joined(a, b, "effect", "p") | _joined(a, b, "full", "full_p")
     out |= _joined(a, b, "raw", "raw_p")
     errors = [x["p_error"] for x in (a, b) if np.isfinite(x["p_error"])]
     out["p_error"] = max(errors, default=np.nan)
-    out["note"] = a["note"]
     return out
 
 
@@ -119,6 +120,16 @@ def add_both(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
     A claim whose measurement differs by modality (a response held against the other modality) joins
     those in the order in which they stand.
+
+    Parameters
+    ----------
+    rows : list of dict
+        Rows of evidence.
+
+    Returns
+    -------
+    list of dict
+        The same, and after them those of "both".
     """
     table = pd.DataFrame(rows)
     out = list(rows)

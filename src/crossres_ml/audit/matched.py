@@ -63,7 +63,8 @@ def matched_percentile(
     Returns
     -------
     percentile : float
-        Share, in per cent, of the random features with a smaller |partial r|; NaN with fewer than 20.
+        Share, in per cent, of the random features with a smaller |partial r|; NaN with fewer than 20,
+        or where the measurement has none.
     number : int
         Random features.
     """
@@ -76,6 +77,6 @@ def matched_percentile(
     table = features[pool.index[order]].join(x.rename("x")).loc[view.lines]
     r = partial_correlations(table, view.y, view.tissue).r.abs()
     others = r.iloc[:-1].dropna()
-    if len(others) < FEWEST_MATCHED:
+    if len(others) < FEWEST_MATCHED or not np.isfinite(r["x"]):
         return np.nan, len(others)
     return float(100 * (others < r["x"]).mean()), len(others)
