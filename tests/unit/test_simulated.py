@@ -79,6 +79,7 @@ def test_screens_share_the_latent_responses(large: tuple[SimulatedStudy, Cohort]
     assert 0.7 < rho.chemotherapy_gdsc.chemotherapy < 0.95
     assert 0.5 < rho.lq_alpha.radiation < 0.9
     others = info[(info.dataset == "ctrp") & ~info.panel]
+    others = others[others.drug.str.startswith("SIMDRUG")]
     assert len(others) == 60
     follows = drugs[others.index].corrwith(responses.chemotherapy, method="spearman")
     assert follows[others.genotoxic].mean() > follows[~others.genotoxic].mean() + 0.1
@@ -141,6 +142,7 @@ def test_planted_drivers_are_found_with_their_sign(
         rows = contributions[(contributions.task == task) & (contributions.model == "ridge")]
         ranks = rank_features(rows, X, scored_lines(cohort, task))
         planted = study.truth[(study.truth[task].abs() >= 0.25) & study.truth.index.str.startswith("rna:")]
+        planted = planted[planted.role.str.startswith("driver of")]  # not the one that lineages disagree on
         assert len(planted) == 3
         assert (ranks["rank"][planted.index] <= 20).all(), ranks.loc[planted.index]
         assert (ranks.sign[planted.index] == np.sign(planted[task])).all()
@@ -182,5 +184,27 @@ def test_named_genes_do_nothing(study: SimulatedStudy) -> None:
     )
     assert set(study.truth.role) == {
         "driver of both", "driver of radiation", "driver of chemotherapy", "twin of a driver",
-        "confounded with lineage", "none",
+        "confounded with lineage", "driver that differs between lineages", "none",
     }  # fmt: skip
+
+
+def test_control_drugs_follow_their_gene(large: tuple[SimulatedStudy, Cohort]) -> None:
+    drugs, blocks = large[1].drugs, large[1].blocks
+    assert drugs["ctrp:Nutlin-3"].corr(blocks["driver"]["TP53"] > 0) > 0.4
+    assert drugs["ctrp:tanespimycin"].corr(blocks["rna"]["NQO1"]) < -0.4
+
+
+def test_one_driver_differs_between_lineages(large: tuple[SimulatedStudy, Cohort]) -> None:
+    study, cohort = large
+    differs = study.truth.index[study.truth.role == "driver that differs between lineages"][0]
+    steady = study.truth.index[study.truth.role == "driver of both"][0]
+
+    def spread(feature: str) -> float:
+        table = pd.DataFrame(
+            {"x": cohort.blocks["rna"][feature.split(":")[1]], "y": cohort.responses.radiation}
+        )
+        by = table.dropna().groupby(cohort.lines.lineage)
+        r = by.apply(lambda t: t.x.corr(t.y) if len(t) >= 15 else np.nan)
+        return float(r.std())
+
+    assert spread(differs) > 1.5 * spread(steady)

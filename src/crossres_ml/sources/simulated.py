@@ -3,9 +3,10 @@
 It has the shape of the real data (lineages, relatives, correlated genes, panels that cover
 different lines, drugs outside the panels, lines that only one screen
 has, values missing by block) and goes through the same identity and cohort code.
-Planted: drivers of both responses, of one only, a twin of a driver that does nothing itself, and
-confounded genes that follow lineage alone. The four genes that the review names carry their real
-names so that every table has its rows; what is said of them here is no biology.
+Planted: drivers of both responses, of one only, one whose effect differs between lineages, a twin of a
+driver that does nothing itself, confounded genes that follow lineage alone, and two drugs that follow one
+gene each, as is known of them. The four genes that the review names carry their real names so that every
+table has its rows; what is said of them here is no biology.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ _MIXED_SEED = 0x5EED
 _ONLY_GDSC_SHARE = 0.06
 _OTHER_DRUGS, _GENOTOXIC_DRUGS = 60, 12
 _PATHWAYS, _METABOLITES = 10, 60
+DIFFERS = "driver that differs between lineages"
+_DIFFERENCE = 0.3  # standard deviation of its effect between lineages
 
 
 @dataclass(frozen=True)
@@ -91,11 +94,20 @@ def _profiles(rng: np.random.Generator, people: pd.DataFrame, k: int) -> np.ndar
     return np.asarray((x - x.mean(0)) / x.std(0))
 
 
-def _plant(truth: dict[str, tuple[str, float, float]], values: dict[str, np.ndarray]) -> np.ndarray:
-    out = np.zeros((len(next(iter(values.values()))), 2))
-    for feature, (_, radiation, chemotherapy) in truth.items():
+def _plant(
+    rng: np.random.Generator,
+    people: pd.DataFrame,
+    truth: dict[str, tuple[str, float, float]],
+    values: dict[str, np.ndarray],
+) -> np.ndarray:
+    codes = pd.Categorical(people.lineage).codes
+    out = np.zeros((len(people), 2))
+    for feature, (role, radiation, chemotherapy) in truth.items():
         x = values[feature]
-        out += np.outer((x - x.mean()) / x.std(), [radiation, chemotherapy])
+        z = ((x - x.mean()) / x.std())[:, None]
+        out += z * [radiation, chemotherapy]
+        if role == DIFFERS:
+            out += z * rng.normal(0, _DIFFERENCE, codes.max() + 1)[codes][:, None]
     return out
 
 
@@ -112,6 +124,7 @@ def _truth(genes: list[str], mutated: list[str]) -> dict[str, tuple[str, float, 
         f"rna:{genes[4]}": ("twin of a driver", 0.0, 0.0),
         f"rna:{genes[5]}": ("confounded with lineage", 0.0, 0.0),
         f"rna:{genes[6]}": ("confounded with lineage", 0.0, 0.0),
+        f"rna:{genes[7]}": (DIFFERS, 0.25, 0.25),
         "driver:TP53": ("driver of both", 0.20, 0.20),
         f"mutation:{mutated[1]}": ("driver of radiation", 0.20, 0.0),
         "rna:RAD51": ("none", 0.0, 0.0),
@@ -184,13 +197,30 @@ def _gdsc_panel(
     return pd.concat(rows, ignore_index=True)
 
 
+def _controls(
+    rng: np.random.Generator, people: pd.DataFrame, screened: np.ndarray, known: dict[str, np.ndarray]
+) -> pd.DataFrame:
+    """Drugs that follow one measurement, as is known of them: controls of whatever looks for drivers."""
+    rows = []
+    for drug, x in known.items():
+        auc = 12 + 1.2 * (x - x.mean()) / x.std() + 1.5 * rng.normal(size=len(people))
+        rows.append(pd.DataFrame({"drug": drug, "cell_line": people.cell_line_name, "auc": auc})[screened])
+    return pd.concat(rows, ignore_index=True)
+
+
 def _drug_tables(
-    rng: np.random.Generator, more: np.random.Generator, people: pd.DataFrame, y: np.ndarray, panels: Panels
+    rng: np.random.Generator,
+    more: np.random.Generator,
+    people: pd.DataFrame,
+    y: np.ndarray,
+    panels: Panels,
+    known: dict[str, np.ndarray],
 ) -> dict[str, pd.DataFrame]:
     only_gdsc = _only_gdsc(people)
     screened = (rng.random(len(people)) < 0.95) & ~only_gdsc
     ctrp = _ctrp(rng, people, y, panels, screened)
     others, ctrp_drugs = _other_drugs(more, people, y, screened)
+    controls = _controls(more, people, screened, known)
     gdsc = pd.concat(
         [_platinum(rng, people, y, panels), _gdsc_panel(more, people, y, panels, only_gdsc)],
         ignore_index=True,
@@ -202,7 +232,7 @@ def _drug_tables(
     known = dict.fromkeys(panels.chemotherapy.drugs, "inducer of DNA damage")
     described = pd.DataFrame({"drug": list(known), "drug_class": list(known.values())})
     return {
-        "ctrp_auc": pd.concat([ctrp, others], ignore_index=True),
+        "ctrp_auc": pd.concat([ctrp, others, controls], ignore_index=True),
         "ctrp_drugs": pd.concat([described, ctrp_drugs], ignore_index=True),
         "gdsc_response": gdsc,
         "gdsc_drugs": pd.DataFrame({"drug": list(targets), "target_name": list(targets.values())}),
@@ -261,7 +291,14 @@ def simulate(panels: Panels, *, lines: int = 800, seed: int = 0) -> SimulatedStu
     more = np.random.default_rng([seed, _MIXED_SEED, 1])
     people = _people(rng, lines)
     genes = [f"GENE{i:04d}" for i in range(_WIDE_GENES)]
-    for at, name in ((100, "TP53"), (101, "SLFN11"), (-1, "RAD51"), (-2, "ERCC1"), (-3, "BIRC5")):
+    for at, name in (
+        (100, "TP53"),
+        (101, "SLFN11"),
+        (102, "NQO1"),
+        (-1, "RAD51"),
+        (-2, "ERCC1"),
+        (-3, "BIRC5"),
+    ):
         genes[at] = name
     mutated = ["TP53", *(f"GENE{i:04d}" for i in range(1, _MUTATED))]
     x = _profiles(rng, people, _WIDE_GENES)
@@ -275,7 +312,7 @@ def simulate(panels: Panels, *, lines: int = 800, seed: int = 0) -> SimulatedStu
     truth = _truth(genes, mutated)
     values = {f"rna:{g}": x[:, i] for i, g in enumerate(genes) if f"rna:{g}" in truth}
     values |= {"driver:TP53": damage[:, 0].astype(float), f"mutation:{mutated[1]}": hit[:, 1].astype(float)}
-    y = _responses(rng, people, _plant(truth, values))
+    y = _responses(rng, people, _plant(more, people, truth, values))
     log2_tpm = np.clip(4 + 1.5 * x, 0, None)
     some = np.sort(rng.permutation(lines)[: int(0.45 * lines)])
     measured = np.sort(rng.permutation(lines)[: int(0.95 * lines)])
@@ -284,10 +321,11 @@ def simulate(panels: Panels, *, lines: int = 800, seed: int = 0) -> SimulatedStu
     proteins = [f"PROT{i:03d}" for i in range(_PROTEINS)]
     where = np.nonzero(hit)
     ids = people.model_id
+    known = {"Nutlin-3": damage[:, 0] > 0, "tanespimycin": -x[:, 102]}
     tables = {
         "depmap_models": people,
         "radiation": _radiation(more, people, y),
-        **_drug_tables(rng, more, people, y, panels),
+        **_drug_tables(rng, more, people, y, panels, known),
         **_extra_blocks(more, people),
         "rna_535": _wide(log2_tpm[:, :_NARROW_GENES], ids, genes[:_NARROW_GENES], "model_id"),
         "rna_19q2": _wide(log2_tpm[some], ids.iloc[some], genes, "model_id"),
