@@ -168,6 +168,30 @@ class AuditConfig(Frozen):
     stability: int = Field(10, ge=2)
 
 
+class ScanConfig(Frozen):
+    """How everything that was measured is scanned for events of cross-resistance.
+
+    Attributes
+    ----------
+    permutations : int
+        Of the two responses of a line together, inside lineages, behind the empirical false discovery rate.
+    level : float
+        False discovery rate of the lists.
+    min_carriers : int
+        Fewest lines with, and without, an event; and fewest that differ from the commonest value of a level.
+    min_lines : int
+        Fewest measured lines of a level.
+    top : int
+        Events of a list that are looked at lineage by lineage, and written down even if none is called.
+    """
+
+    permutations: int = Field(1000, ge=19)
+    level: float = Field(0.05, gt=0, lt=0.5)
+    min_carriers: int = Field(10, ge=5)
+    min_lines: int = Field(100, ge=30)
+    top: int = Field(20, ge=1)
+
+
 class TrainConfig(Frozen):
     """Everything that decides a training run.
 
@@ -198,6 +222,8 @@ class TrainConfig(Frozen):
         ``named_min_lines`` lines is the headline.
     audit : AuditConfig, optional
         How the review's claims are audited at the end of the run; without it they are not.
+    scan : ScanConfig, optional
+        How `crossres scan` searches; without it by the defaults.
     """
 
     data: Literal["auto", "real", "simulated"] = "auto"
@@ -216,6 +242,7 @@ class TrainConfig(Frozen):
     named_genes: dict[str, tuple[str, ...]]
     named_min_lines: int = Field(150, ge=1)
     audit: AuditConfig | None = None
+    scan: ScanConfig | None = None
     simulated_lines: int = Field(800, ge=100)
 
     @field_validator("models")
