@@ -146,3 +146,11 @@ def test_twins_share_the_credit() -> None:
     assert table["rank"][0] == table["rank"][3]
     alone = linear_shap(prepare(X), y, pd.Index(range(K)), free)
     assert table.mean_abs_shap[0] < alone.mean_abs_shap[2]
+
+
+def test_a_part_of_the_features_keeps_its_numbers() -> None:
+    X, y, free, _ = study()
+    ridge, some = prepare(X), np.array([5, 2, K - 1, 40])
+    whole, part = effects(ridge, y, free), effects(ridge.of(some), y, free)
+    for name in whole:
+        np.testing.assert_array_equal(part[name], whole[name][some])
