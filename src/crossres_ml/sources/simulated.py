@@ -4,7 +4,7 @@ It has the shape of the real data (lineages, relatives, correlated genes, panels
 different lines, drugs outside the panels, lines that only one screen
 has, values missing by block) and goes through the same identity and cohort code.
 Planted: drivers of both responses, of one only, one whose effect differs between lineages, a twin of a
-driver that does nothing itself, confounded genes that follow lineage alone, and two drugs that follow one
+driver that does nothing itself, confounded genes that follow lineage alone, and drugs that follow one
 gene each, as is known of them. The four genes that the review names carry their real names so that every
 table has its rows; what is said of them here is no biology.
 """
@@ -27,9 +27,10 @@ _WIDE_GENES, _NARROW_GENES, _MUTATED, _PROTEINS, _COPIES = 1500, 500, 250, 120, 
 _MIXED_SEED = 0x5EED
 _ONLY_GDSC_SHARE = 0.06
 _OTHER_DRUGS, _GENOTOXIC_DRUGS = 60, 12
+_TOPOISOMERASE = ("Topotecan", "SN-38")
 _PATHWAYS, _METABOLITES = 10, 60
 DIFFERS = "driver that differs between lineages"
-_DIFFERENCE = 0.3  # standard deviation of its effect between lineages
+_DIFFERENCE = 0.3  # more than its mean effect in every other lineage, less in the rest
 
 
 @dataclass(frozen=True)
@@ -95,10 +96,7 @@ def _profiles(rng: np.random.Generator, people: pd.DataFrame, k: int) -> np.ndar
 
 
 def _plant(
-    rng: np.random.Generator,
-    people: pd.DataFrame,
-    truth: dict[str, tuple[str, float, float]],
-    values: dict[str, np.ndarray],
+    people: pd.DataFrame, truth: dict[str, tuple[str, float, float]], values: dict[str, np.ndarray]
 ) -> np.ndarray:
     codes = pd.Categorical(people.lineage).codes
     out = np.zeros((len(people), 2))
@@ -107,7 +105,7 @@ def _plant(
         z = ((x - x.mean()) / x.std())[:, None]
         out += z * [radiation, chemotherapy]
         if role == DIFFERS:
-            out += z * rng.normal(0, _DIFFERENCE, codes.max() + 1)[codes][:, None]
+            out += z * np.where(codes % 2, _DIFFERENCE, -_DIFFERENCE)[:, None]
     return out
 
 
@@ -127,6 +125,7 @@ def _truth(genes: list[str], mutated: list[str]) -> dict[str, tuple[str, float, 
         f"rna:{genes[7]}": (DIFFERS, 0.25, 0.25),
         "driver:TP53": ("driver of both", 0.20, 0.20),
         f"mutation:{mutated[1]}": ("driver of radiation", 0.20, 0.0),
+        "rna:SLFN11": ("control: two drugs of the panel follow it", 0.0, -0.09),
         "rna:RAD51": ("none", 0.0, 0.0),
         "rna:ERCC1": ("none", 0.0, 0.0),
         "rna:BIRC5": ("none", 0.0, 0.0),
@@ -144,12 +143,18 @@ def _responses(rng: np.random.Generator, people: pd.DataFrame, planted: np.ndarr
 
 
 def _ctrp(
-    rng: np.random.Generator, people: pd.DataFrame, y: np.ndarray, panels: Panels, screened: np.ndarray
+    rng: np.random.Generator,
+    people: pd.DataFrame,
+    y: np.ndarray,
+    panels: Panels,
+    screened: np.ndarray,
+    slfn11: np.ndarray,
 ) -> pd.DataFrame:
     rows = []
     for drug in panels.chemotherapy.drugs:
         seen = screened & (rng.random(len(people)) < 0.9)
         auc = 11 + 2 * (0.75 * y[:, 1] + 0.66 * rng.normal(size=len(people)))
+        auc -= 1.2 * slfn11 * (drug in _TOPOISOMERASE)
         rows.append(pd.DataFrame({"drug": drug, "cell_line": people.cell_line_name, "auc": auc})[seen])
     return pd.concat(rows, ignore_index=True)
 
@@ -214,13 +219,14 @@ def _drug_tables(
     people: pd.DataFrame,
     y: np.ndarray,
     panels: Panels,
+    slfn11: np.ndarray,
     known: dict[str, np.ndarray],
 ) -> dict[str, pd.DataFrame]:
     only_gdsc = _only_gdsc(people)
     screened = (rng.random(len(people)) < 0.95) & ~only_gdsc
-    ctrp = _ctrp(rng, people, y, panels, screened)
+    ctrp = _ctrp(rng, people, y, panels, screened, slfn11)
     others, ctrp_drugs = _other_drugs(more, people, y, screened)
-    controls = _controls(more, people, screened, known)
+    controls = _controls(np.random.default_rng(more.integers(2**31)), people, screened, known)
     gdsc = pd.concat(
         [_platinum(rng, people, y, panels), _gdsc_panel(more, people, y, panels, only_gdsc)],
         ignore_index=True,
@@ -310,9 +316,10 @@ def simulate(panels: Panels, *, lines: int = 800, seed: int = 0) -> SimulatedStu
     hit = rng.random((lines, _MUTATED)) < rate
     damage = np.where(hit[:, :60], 1 + (rng.random((lines, 60)) < 0.4), 0)
     truth = _truth(genes, mutated)
-    values = {f"rna:{g}": x[:, i] for i, g in enumerate(genes) if f"rna:{g}" in truth}
+    own = [i for i, g in enumerate(genes) if f"rna:{g}" in truth and g != "SLFN11"]
+    values = {f"rna:{genes[i]}": x[:, i] for i in own}
     values |= {"driver:TP53": damage[:, 0].astype(float), f"mutation:{mutated[1]}": hit[:, 1].astype(float)}
-    y = _responses(rng, people, _plant(more, people, truth, values))
+    y = _responses(rng, people, _plant(people, {k: truth[k] for k in values}, values))
     log2_tpm = np.clip(4 + 1.5 * x, 0, None)
     some = np.sort(rng.permutation(lines)[: int(0.45 * lines)])
     measured = np.sort(rng.permutation(lines)[: int(0.95 * lines)])
@@ -325,7 +332,7 @@ def simulate(panels: Panels, *, lines: int = 800, seed: int = 0) -> SimulatedStu
     tables = {
         "depmap_models": people,
         "radiation": _radiation(more, people, y),
-        **_drug_tables(rng, more, people, y, panels, known),
+        **_drug_tables(rng, more, people, y, panels, x[:, 101], known),
         **_extra_blocks(more, people),
         "rna_535": _wide(log2_tpm[:, :_NARROW_GENES], ids, genes[:_NARROW_GENES], "model_id"),
         "rna_19q2": _wide(log2_tpm[some], ids.iloc[some], genes, "model_id"),
