@@ -87,10 +87,13 @@ def test_summary_keeps_its_contract(run: Run) -> None:
             assert 0 <= auroc.value <= 1
         assert not task.champion.startswith(("prevalence", "lineage", "mutation"))
     assert set(summary.named_genes) == {"TP53", "RAD51", "ERCC1", "BIRC5"}
-    assert {"cohort", "held_out", "skill", "shap", "final_models", "report", "tracking"} <= set(
+    assert {"cohort", "held_out", "skill", "shap", "final_models", "audit", "report", "tracking"} <= set(
         summary.timings
     )
     assert summary.peak_rss_mb > 50
+    assert summary.audit is not None
+    assert set(summary.audit.claims["C01"]) == {"radiation", "chemotherapy", "both"}
+    assert all(tasks["radiation"].p is not None for tasks in summary.named_genes.values())
 
 
 def test_second_run_changes_nothing(run: Run) -> None:
@@ -144,6 +147,9 @@ def test_runs_are_in_mlflow(run: Run) -> None:
     )
     parents = [r for r in runs if r.get("tags.mlflow.parentRunId") in ("None", "nan")]
     children = [r for r in runs if r not in parents]
+    audits = [r for r in parents if "tags.claims_hash" in r and r["tags.claims_hash"] not in ("None", "nan")]
+    assert len(audits) == 1
+    parents = [r for r in parents if r not in audits]
     assert len(parents) == 3
     assert len(children) == 7 + 7 + 8  # models for both alone
     assert {r["tags.data"] for r in runs} == {"SIMULATED"}
