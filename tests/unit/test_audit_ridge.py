@@ -153,4 +153,4 @@ def test_a_part_of_the_features_keeps_its_numbers() -> None:
     ridge, some = prepare(X), np.array([5, 2, K - 1, 40])
     whole, part = effects(ridge, y, free), effects(ridge.of(some), y, free)
     for name in whole:
-        np.testing.assert_array_equal(part[name], whole[name][some])
+        np.testing.assert_allclose(part[name], whole[name][some], atol=1e-12)
