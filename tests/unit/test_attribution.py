@@ -114,3 +114,13 @@ def test_headline_is_plain_numbers(gene: str) -> None:
         "rank": float, "of": int, "percentile": float, "sign": int, "measurement": str, "n": int,
         "p": type(None),
     }  # fmt: skip
+
+
+def test_range_of_ranks_over_held_out_sets() -> None:
+    sets = CONTRIBUTIONS.pivot(index="feature", columns="fold", values="sum_abs_shap").reindex(FEATURES)
+    ranks = sets.fillna(0).apply(lambda s: stats.rankdata(-s))
+    for feature in FEATURES:
+        low, high = np.percentile(ranks.loc[feature], [5, 95])
+        assert RANKS.loc[feature, ["rank_low", "rank_high"]].tolist() == pytest.approx([low, high])
+    assert (RANKS.rank_low <= RANKS.rank_high).all()
+    assert RANKS.rank_high["rna:ONE_FOLD"] > RANKS.rank_low["rna:ONE_FOLD"]

@@ -32,7 +32,9 @@ def rank_features(contributions: pd.DataFrame, X: pd.DataFrame, lines: pd.Index)
     pandas.DataFrame
         Index ``feature`` (those that any fold offered to the model): mean_abs_shap, rank (1 = most
         important, ties share the mean rank), of, percentile (100 = most important), sign (+1: higher
-        value, more resistant; -1; 0 when there is no contribution), n (scored lines measured).
+        value, more resistant; -1; 0 when there is no contribution), n (scored lines measured), rank_low
+        and rank_high (5th and 95th percentile of the ranks in single held-out sets, whose models learned
+        from other lines and, in another repeat, other folds).
     """
     sets = contributions.drop_duplicates(["repeat", "fold"]).lines.sum()
     sums = contributions.groupby("feature")[["sum_abs_shap", "covariance"]].sum().sort_index()
@@ -42,7 +44,16 @@ def rank_features(contributions: pd.DataFrame, X: pd.DataFrame, lines: pd.Index)
     out["percentile"] = 100 * (1 - (out["rank"] - 1) / max(len(out) - 1, 1))
     out["sign"] = np.sign(sums.covariance.where(sums.sum_abs_shap > 0, 0.0)).astype(int)
     out["n"] = X.loc[lines, out.index].notna().sum()
+    out[["rank_low", "rank_high"]] = _rank_range(contributions, out.index)
     return out.sort_values("rank", kind="stable")
+
+
+def _rank_range(contributions: pd.DataFrame, features: pd.Index) -> np.ndarray:
+    """5th and 95th percentile of each feature's rank over the held-out sets: other lines, other seeds."""
+    wide = contributions.pivot_table("sum_abs_shap", "feature", ["repeat", "fold"], aggfunc="sum")
+    per_set = wide.reindex(features).fillna(0.0).to_numpy()
+    ranks = np.column_stack([rankdata(-column) for column in per_set.T])
+    return np.percentile(ranks, [5, 95], axis=1).T
 
 
 def named_genes(
