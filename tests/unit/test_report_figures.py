@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import shutil
 from pathlib import Path
 
 import matplotlib as mpl
@@ -14,7 +15,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 from matplotlib.text import Text
-from report_study import as_real, make_results
+from report_audit import make_audit
+from report_study import as_real, make_results, without_audit
 from statsmodels.stats.proportion import proportion_confint
 
 from crossres_ml.cohort.cohort import Cohort
@@ -22,7 +24,10 @@ from crossres_ml.config import TASKS, TrainConfig
 from crossres_ml.evaluation.comparisons import APPROACHES
 from crossres_ml.evaluation.skill import is_baseline
 from crossres_ml.models.registry import ABOUT
-from crossres_ml.report.figures import FIGURES, draw_figures
+from crossres_ml.report.audit_run import AuditRun, said
+from crossres_ml.report.figures import AUDIT_FIGURES, FIGURES, draw_figures
+from crossres_ml.report.figures.audit import spread
+from crossres_ml.report.figures.audit_shap import jitter
 from crossres_ml.report.figures.base import Run
 from crossres_ml.report.figures.calibration import calibration_bins
 from crossres_ml.report.summary import Interval, Summary
@@ -45,6 +50,7 @@ def copy(results: Path, folder: Path) -> Path:
     folder.mkdir(exist_ok=True)
     for path in results.glob("*.*"):
         (folder / path.name).write_bytes(path.read_bytes())
+    shutil.copytree(results / "audit", folder / "audit", dirs_exist_ok=True)
     return folder
 
 
@@ -159,6 +165,7 @@ def fill(folder: Path, summary: Summary) -> Summary:
         table = pd.read_csv(folder / f"{name}.csv")
         table["lineage"] = table.lineage.replace(LONG_LINEAGES)
         table.to_csv(folder / f"{name}.csv", index=False)
+    fill_audit(folder / "audit")
     raw = summary.model_dump(mode="json")
     for task in raw["tasks"].values():
         task["models"] |= {m: task["models"]["ridge"] for m in ABOUT if m not in task["models"]}
@@ -173,6 +180,20 @@ def fill(folder: Path, summary: Summary) -> Summary:
     others = [ridge.assign(model=m) for m in ABOUT if m not in set(paired.model) and not is_baseline(m)]
     pd.concat([paired, *others], ignore_index=True).to_csv(folder / "paired.csv", index=False)
     return Summary.model_validate(raw)
+
+
+def fill_audit(folder: Path) -> None:
+    """Add twenty claims with long titles, all of them possible verdicts, and more tissues."""
+    table = pd.read_parquet(folder / "audit.parquet")
+    known = table[table.claim.isin(["C01", "C02", "C03", "C08", "C09"])]
+    more = [known.assign(claim=known.claim.str.replace("C", f"{i}C"), title=LONGEST, n=known.n + 7 * (i % 2))
+            for i in range(1, 5)]  # fmt: skip
+    pd.concat([table, *more], ignore_index=True).to_parquet(folder / "audit.parquet")
+    lineages = pd.read_csv(folder / "lineages.csv")
+    tissues = [lineages.assign(lineage=lineages.lineage + f" {i}") for i in range(4)]
+    pd.concat(tissues, ignore_index=True).to_csv(folder / "lineages.csv", index=False)
+    controls = pd.read_csv(folder / "controls.csv")
+    pd.concat([controls] * 8, ignore_index=True).to_csv(folder / "controls.csv", index=False)
 
 
 def test_no_text_is_cut_or_over_another(study_results: tuple[Path, Summary], tmp_path: Path) -> None:
@@ -371,3 +392,125 @@ def test_without_held_out_lineages_and_named_genes(
     less = Summary.model_validate(raw)
     assert FIGURES["lineage_out"](Run(folder, less)) is None
     assert len(bars(draw_one("shap", folder, less).axes[0])) == 20
+
+
+def verdicts(results: Path) -> pd.DataFrame:
+    return pd.read_parquet(results / "audit" / "audit.parquet")
+
+
+def test_claims_show_every_verdict_in_words(study_results: tuple[Path, Summary], drawn: Drawn) -> None:
+    figure, table = drawn[1]["claims"], verdicts(study_results[0])
+    assert len(figure.axes) == 6  # radiation, chemotherapy and both; partial correlations and the rest
+    for axes, side in zip(figure.axes[:3], ("radiation", "chemotherapy", "both"), strict=True):
+        own = table[(table.outcome == side) & (table.unit == "partial r")]
+        assert [t.get_text() for t in axes.texts] == [said(r) for r in own.to_dict("records")]
+    assert "supported, top driver" in texts(figure)
+    assert {"lost after adjustment\u2020", "contradicted, weakly", "not measurable"} <= texts(figure)
+    assert "supported*" in texts(figure)  # near the level, from draws
+    labels = bars(figure.axes[0])
+    assert labels[0] == "C01 TP53 loss"
+    assert bars(figure.axes[3])[0] == "C14 Mechanism 0\nindirect effect"
+
+
+def test_what_was_not_measured_has_no_mark(study_results: tuple[Path, Summary], drawn: Drawn) -> None:
+    axes = drawn[1]["claims"].axes[0]
+    rows = bars(axes)
+    at = rows.index("C15 miR-451 loss")
+    inside = [x for x in axes.lines if x.get_transform() == axes.transData and set(x.get_ydata()) == {at}]
+    assert not inside
+    drawn_values = [x for x in axes.lines if list(x.get_ydata()) == [0, 0] and len(x.get_xdata()) == 2]
+    row = verdicts(study_results[0]).query("claim == 'C01' and outcome == 'radiation'").iloc[0]
+    assert list(drawn_values[0].get_xdata()) == pytest.approx([row.low, row.high])
+
+
+def test_nulls_say_p_and_what_was_not_measured(study_results: tuple[Path, Summary], drawn: Drawn) -> None:
+    titles = [a.get_title(loc="left") for a in drawn[1]["nulls"].axes]
+    assert titles[:2] == [f"TP53, {s} (driver:TP53): p .010" for s in ("radiation", "chemotherapy")]
+    assert titles[2] == "RAD51, radiation (rna:RAD51 and 1 with it): p .310"
+    line = drawn[1]["nulls"].axes[0].lines[0]
+    assert list(line.get_xdata()) == [0.05, 0.05]
+    assert "99 permutations of residuals: what chance gives" in texts_of_legend(drawn[1]["nulls"])
+
+
+def texts_of_legend(figure: Figure) -> set[str]:
+    return {t.get_text() for legend in figure.legends for t in legend.get_texts()}
+
+
+def test_power_names_every_claim_once_a_side(study_results: tuple[Path, Summary], drawn: Drawn) -> None:
+    for axes in drawn[1]["power"].axes:
+        named = [n.strip() for t in axes.texts for n in t.get_text().replace("\n", " ").split(",")]
+        assert sorted(named) == ["C01", "C02", "C03", "C08", "C09"]
+    below = "\n".join(t.get_text() for t in drawn[1]["power"].texts)
+    assert "C19 0.2 (difference in Spearman," in " ".join(below.split())
+
+
+def test_labels_are_spread_in_their_order() -> None:
+    assert spread([0.1, 0.5], [0.1, 0.1]) == [0.1, 0.5]
+    out = spread([0.5, 0.5, 0.52, 0.98], [0.1, 0.1, 0.2, 0.1])
+    assert out == pytest.approx([0.5, 0.6, 0.75, 0.95])
+    assert spread([0.0, 0.9, 0.9], [0.2, 0.1, 0.3]) == pytest.approx([0.1, 0.65, 0.85])
+    tight = np.diff(spread([0.9] * 5, [0.1] * 5))
+    assert tight == pytest.approx(np.full(4, 0.1))
+
+
+def test_jitter_is_without_chance_and_keeps_points_apart() -> None:
+    values = np.array([0.0, 0.001, 0.0, 5.0, -0.001])
+    place = jitter(values, 0.1)
+    assert place == pytest.approx(0.07 * np.array([0, 1, -1, 0, 2]))
+    assert np.array_equal(place, jitter(values, 0.1))
+    crowd = jitter(np.zeros(1001), 0.1)
+    assert np.abs(crowd).max() == pytest.approx(0.42)
+    assert len(np.unique(crowd)) == 1001
+
+
+def test_the_swarm_has_the_named_genes_below(study_results: tuple[Path, Summary], drawn: Drawn) -> None:
+    axes = drawn[1]["swarm"].axes[0]
+    labels = bars(axes)
+    below = {"driver:TP53": "66.5", "rna:RAD51": "67.5", "rna:ERCC1": "68.5"}
+    assert labels[-3:] == [f"\u25b6 {f}: rank {r}" for f, r in below.items()]
+    assert [t.get_fontweight() for t in axes.get_yticklabels()][-4:] == ["normal", *["bold"] * 3]
+    assert axes.collections[0].get_offsets().shape == (80, 2)
+    assert any("not the champion" in t for t in texts(drawn[1]["swarm"]))
+
+
+def test_heterogeneity_writes_every_effect(study_results: tuple[Path, Summary], drawn: Drawn) -> None:
+    table = pd.read_csv(study_results[0] / "audit" / "lineages.csv")
+    above = drawn[1]["heterogeneity"].axes[0]
+    inside = [t for t in above.texts if t.get_transform() == above.transData]
+    own = table[table.outcome == "radiation"]
+    assert len(inside) == len(own)
+    bold = sum(t.get_fontweight() == "bold" for t in inside)
+    assert bold == ((own.low > 0) | (own.high < 0)).sum() > 0
+    assert "one tissue only" in texts(drawn[1]["heterogeneity"])
+
+
+def test_controls_say_rank_and_role(drawn: Drawn) -> None:
+    seen = texts(drawn[1]["controls"])
+    assert "recovered; rank 1, by SHAP 12, of 18,519" in seen
+    assert {"not run: no such drug in these data", "not run: too few lines", "p .800: quiet"} <= seen
+    assert {"gates", "reported only", ".051, .058, .040; lambda_GC 0.98"} <= seen
+
+
+def test_a_closed_gate_is_in_the_titles(tmp_path: Path) -> None:
+    run = AuditRun(tmp_path, make_audit(tmp_path, gate_open=False, planted=False), simulated=False)
+    claims, controls = AUDIT_FIGURES["claims"](run), AUDIT_FIGURES["controls"](run)
+    assert claims is not None
+    assert controls is not None
+    assert "nothing is concluded" in title(claims)
+    assert title(controls).endswith("the gate is CLOSED")
+    assert {t for t in texts(claims) if t.startswith("withheld")} == {"withheld", "withheld\u2020"}
+
+
+def test_without_an_audit_its_figures_are_left_out(study_results: tuple[Path, Summary]) -> None:
+    less = without_audit(study_results[1])
+    assert all(FIGURES[name](Run(study_results[0], less)) is None for name in AUDIT_FIGURES)
+
+
+def test_an_audit_without_anything_to_show_draws_nothing(tmp_path: Path) -> None:
+    run = AuditRun(tmp_path, make_audit(tmp_path), simulated=True)
+    verdict = pd.read_parquet(tmp_path / "audit.parquet")
+    verdict.iloc[:0].to_parquet(tmp_path / "audit.parquet")
+    for name in ("named_genes", "controls", "negative_controls", "null_controls", "lineages", "pooled"):
+        (tmp_path / f"{name}.csv").write_text("\n")
+    pd.read_parquet(tmp_path / "swarm.parquet").iloc[:0].to_parquet(tmp_path / "swarm.parquet")
+    assert [name for name, draw in AUDIT_FIGURES.items() if draw(run) is not None] == []

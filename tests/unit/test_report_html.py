@@ -10,12 +10,18 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from report_study import as_real, make_results
+from report_audit import REASONS, make_audit
+from report_study import as_real, make_results, without_audit
 
+from crossres_ml.audit.verdicts import MEANING
 from crossres_ml.cohort.cohort import Cohort
 from crossres_ml.config import TASKS, TrainConfig
+from crossres_ml.report.audit_page import write_audit_report
+from crossres_ml.report.audit_run import SYMBOLS, AuditRun
+from crossres_ml.report.audit_run import said as verdict_said
+from crossres_ml.report.audit_tables import effect_text, gene_sentences, p_text
 from crossres_ml.report.cards import LIMITS
-from crossres_ml.report.figures import FIGURES, draw_figures
+from crossres_ml.report.figures import AUDIT_FIGURES, FIGURES, draw_figures
 from crossres_ml.report.html import write_report
 from crossres_ml.report.summary import Interval, Summary
 from crossres_ml.report.tables import alarms, genes_in_words
@@ -207,7 +213,7 @@ def test_nothing_is_loaded_from_elsewhere(made: tuple[Path, Summary], page: Page
     assert all(str(a["href"]).startswith("#") for a in page.all("a"))
     assert all(str(i["src"]).startswith("data:image/png;base64,") for i in page.all("img"))
     assert not [name for _, attrs in page.tags for name in attrs if name.startswith("on")]
-    assert (made[0] / "report.html").stat().st_size < 3_000_000
+    assert (made[0] / "report.html").stat().st_size < 6_000_000
 
 
 def test_the_page_is_made_for_all_readers(page: Page) -> None:
@@ -364,3 +370,117 @@ def test_genes_in_words() -> None:
         "(rank 12.5). Not among them: B and C."
     )
     assert genes_in_words(rows[2:]).startswith("None of the named genes is among the first 20")
+
+
+def cell(verdict: dict[str, object]) -> str:
+    """What the table says of a claim in an outcome."""
+    return f"{SYMBOLS[str(verdict['verdict'])]} {verdict_said(verdict)}"
+
+
+def test_every_claim_stands_in_the_table_with_effect_and_q(made: tuple[Path, Summary], page: Page) -> None:
+    audit, text = made[1].audit, page.words()
+    assert audit is not None
+    for claim, outcomes in audit.claims.items():
+        row = [f"{claim} {outcomes['both'].title}"]
+        for outcome in ("radiation", "chemotherapy", "both"):
+            v = outcomes[outcome]  # type: ignore[index]
+            cells = [cell(v.model_dump())]
+            cells += [f"{effect_text(v)}, q {p_text(v.q)}"] * (v.verdict != "not measurable")
+            row += [*cells, f"planted: {v.planted}"]
+            assert v.sentence in text
+        words = " ".join(row[1:])
+        assert words in text
+        assert row[0] in text
+    assert "\u25c6 supported, top driver +0.30 (+0.22 to +0.38), q .001 planted: +0.60, +0.60 (both)" in text
+    for word, meaning in MEANING.items():
+        assert f"{SYMBOLS[word]} {word} {meaning}." in text
+
+
+def test_the_named_genes_come_first_and_calibrated(made: tuple[Path, Summary], page: Page) -> None:
+    text = page.words()
+    lines = [
+        "TP53 : calibrated p radiation .010, chemotherapy .010, both .010 (driver:TP53). "
+        "A driver of radiation, chemotherapy and both by calibrated SHAP.",
+        "RAD51 : calibrated p radiation .310, chemotherapy .310, both .310 (rna:RAD51). "
+        "Not a driver by calibrated SHAP.",
+    ]
+    assert [line for line in lines if line not in text] == []
+    assert text.index(lines[0]) < text.index("held-out lines") < text.index("The gate is open")
+    assert "ERCC1 Radiation rna:ERCC1" in text
+    assert ".610 .630 .200 8.5 of 1,200" in text
+    ids = [str(a["id"]) for a in page.all("section")]
+    assert ids[:2] == ["answer", "claims"]
+
+
+def test_controls_and_what_cannot_be_told_are_listed(page: Page) -> None:
+    text = page.words()
+    assert (
+        "ctrp:Nutlin-3 500 +0.40 (+0.30 to +0.50) under .001 1 / 12.5 of 18,519 \u2713 recovered gates"
+        in text
+    )
+    assert "\u2717 not recovered reported only" in text
+    assert "not run: no such drug in these data gates" in text
+    assert "association permuted 0.051 0.058 0.040 0.980" in text
+    assert "An association is not a cause." in text
+    assert "The gate is open" in text
+
+
+def test_a_closed_gate_is_said_with_its_reasons(results: tuple[Path, Summary]) -> None:
+    folder, summary = results
+    audit = make_audit(folder / "audit", gate_open=False)
+    page = read(write_report(folder, summary.model_copy(update={"audit": audit})))
+    text = page.words()
+    assert "The gate is closed: nothing is concluded on any claim. What failed: " + REASONS[0] in text
+    assert "Radiation: 1 not measurable and 9 withheld." in text
+    assert text.count("Controls failed: nothing is concluded.") == len(summary.named_genes)
+    assert "a driver of" not in text.lower()
+
+
+def test_without_an_audit_the_page_says_nothing_of_it(results: tuple[Path, Summary]) -> None:
+    folder, summary = results
+    shutil.rmtree(folder / "audit")
+    for name in AUDIT_FIGURES:
+        (folder / "figures" / f"{name}.png").unlink()
+    page = read(write_report(folder, without_audit(summary)))
+    assert "claims" not in {attrs.get("id") for _, attrs in page.tags}
+    for words in ("gate", "calibrated p", "audit/"):
+        assert words not in page.words()
+    assert "Calibrated nulls come with the audit." in page.words()
+    assert len(page.all("img")) == len(FIGURES) - len(AUDIT_FIGURES)
+
+
+def test_hostile_words_of_an_audit_stay_text(results: tuple[Path, Summary]) -> None:
+    folder, summary = results
+    for name, columns in {"controls": ["label", "drug"], "named_genes": ["measurement"]}.items():
+        table = pd.read_csv(folder / "audit" / f"{name}.csv")
+        table.assign(**dict.fromkeys(columns, HOSTILE)).to_csv(folder / "audit" / f"{name}.csv", index=False)
+    assert summary.audit is not None
+    raw = summary.audit.model_dump() | {"gate_open": False, "gate_reasons": [HOSTILE]}
+    raw["claims"]["C01"]["both"] |= {"title": HOSTILE, "sentence": HOSTILE, "planted": HOSTILE}
+    audit = type(summary.audit).model_validate(raw)
+    page = read(write_report(folder, summary.model_copy(update={"audit": audit})))
+    assert not page.all("script")
+    assert len(page.all("img")) == len(FIGURES)
+    assert page.words().count("alert(1)") > 10
+
+
+@pytest.mark.parametrize("kind", ["real", "simulated"])
+def test_an_audit_has_a_page_of_its_own(tmp_path: Path, kind: str) -> None:
+    summary = make_audit(tmp_path, planted=kind == "simulated")
+    path = write_audit_report(tmp_path, summary, kind, ["TP53", "BIRC5"])
+    html, page = path.read_text(encoding="utf-8"), read(path)
+    assert ("SIMULATED" in html) == ("planted:" in html) == (kind == "simulated")
+    assert len(page.all("img")) == len(AUDIT_FIGURES)
+    assert not re.search(r"https?://|url\(|@import|<script|<link", html)
+    assert "TP53 : calibrated p radiation .010" in page.words()
+    assert "BIRC5 : not measured in enough lines to be calibrated." in page.words()
+    assert "f" * 64 in page.words()
+    assert all(th.get("scope") in ("row", "col", "colgroup") for th in page.all("th"))
+    assert path.read_bytes() == write_audit_report(tmp_path, summary, kind, ["TP53", "BIRC5"]).read_bytes()
+
+
+def test_genes_that_no_audit_measured(tmp_path: Path) -> None:
+    run = AuditRun(tmp_path, make_audit(tmp_path), simulated=True)
+    (tmp_path / "named_genes.csv").write_text("\n")
+    assert gene_sentences(run, ["A"]) == [("A", "not measured in enough lines to be calibrated.")]
+    assert p_text(None) == "not known"

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import base64
-import struct
 from pathlib import Path
 from typing import Any
 
 import yaml
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
 
 from crossres_ml.artifacts import atomic
 from crossres_ml.cohort.cohort import RESPONSES
@@ -17,8 +13,17 @@ from crossres_ml.config import TASKS, TrainConfig
 from crossres_ml.evaluation.skill import is_baseline
 from crossres_ml.models.registry import ABOUT
 from crossres_ml.report import tables
+from crossres_ml.report.audit_page import (
+    AUDIT_CAPTIONS,
+    audit_alts,
+    audit_context,
+    css,
+    embedded,
+    environment,
+)
 from crossres_ml.report.cards import LIMITS
-from crossres_ml.report.figures import FIGURES
+from crossres_ml.report.figures import FIGURES, audit_of
+from crossres_ml.report.figures.base import Run
 from crossres_ml.report.summary import SplitMode, Summary
 from crossres_ml.report.words import (
     METRIC_NAMES,
@@ -27,11 +32,8 @@ from crossres_ml.report.words import (
     headline,
     number,
     plain,
-    shown,
-    verdict,
 )
 
-_TEMPLATES = Path(__file__).parent / "templates"
 _FIRST = 6  # metrics of a table that fits a page; the others stand in a second one
 CAPTIONS = {
     "skill": "AUROC (top) and Spearman correlation with the measured response (bottom) of every model on "
@@ -57,6 +59,7 @@ CAPTIONS = {
     "under 1 means probabilities that are too extreme.",
     "coverage": "Which line has which response and which block of features; beside each row, the number of "
     "lines that have any of it.",
+    **AUDIT_CAPTIONS,
 }
 
 
@@ -76,30 +79,20 @@ def _alt(name: str, summary: Summary) -> str:
     return alt
 
 
-def _figures(folder: Path, summary: Summary) -> dict[str, dict[str, Any]]:
-    """Give the figures that were drawn: one that had nothing to show is not there."""
-    out = {}
-    for name in FIGURES:
-        path = folder / f"{name}.png"
-        if not path.is_file():
-            continue
-        png = path.read_bytes()
-        width, height = struct.unpack(">II", png[16:24])  # the first chunk of a PNG holds its size
-        data = base64.b64encode(png).decode("ascii")
-        size = {"width": width, "height": height}
-        out[name] = {"data": data, "caption": CAPTIONS[name], "alt": _alt(name, summary), **size}
-    return out
-
-
 def _sections(summary: Summary, have: list[tables.Row]) -> dict[str, str]:
     """Give the sections of the page: id -> name in the list of contents."""
     names = {
-        "answer": "Answer", "have": "What you have", "both": "Both", "skill": "Skill",
+        "answer": "Answer", "claims": "Claims", "have": "What you have", "both": "Both", "skill": "Skill",
         "far": "New tissues, new studies", "checks": "Checks", "genes": "Named genes", "data": "Data",
         "splits": "Splits", "methods": "Methods", "files": "Files", "limits": "Limits",
     }  # fmt: skip
     modes = {m for t in summary.tasks.values() for m in t.scored_lines}
-    there = {"have": bool(have), "both": summary.both is not None, "far": len(modes) > 1}
+    there = {
+        "claims": summary.audit is not None,
+        "have": bool(have),
+        "both": summary.both is not None,
+        "far": len(modes) > 1,
+    }
     return {k: v for k, v in names.items() if there.get(k, True)}
 
 
@@ -126,11 +119,13 @@ def _context(results: Path, summary: Summary) -> dict[str, Any]:
     text = (results / "config.yaml").read_text(encoding="utf-8")
     config = TrainConfig.model_validate(yaml.safe_load(text))
     named = tables.named_rows(results / "named_genes.csv", summary, config.named_genes)
-    skill = _skill(summary)
+    skill, audit = _skill(summary), audit_of(Run(results, summary))
+    alts = {name: _alt(name, summary) for name in CAPTIONS} | (audit_alts(audit) if audit else {})
     return {
         **skill,
+        "audit": audit_context(audit, config.named_genes) if audit else None,
         "sections": _sections(summary, skill["have"]),
-        "css": Markup((_TEMPLATES / "report.css").read_text(encoding="utf-8")),
+        "css": css(),
         "summary": summary,
         "simulated": summary.data.kind == "simulated",
         "config": config,
@@ -149,7 +144,7 @@ def _context(results: Path, summary: Summary) -> dict[str, Any]:
         "unresolved": tables.records(results / "unresolved.csv", dtype=str),
         "named": named,
         "genes_in_words": tables.genes_in_words(named),
-        "figures": _figures(results / "figures", summary),
+        "figures": embedded(results / "figures", FIGURES, CAPTIONS, alts),
         "limits": LIMITS.split("\n\n"),
     }
 
@@ -170,22 +165,9 @@ def write_report(results: Path, summary: Summary) -> Path:
         The report: one file, no script, nothing loaded from elsewhere. It holds no time of day and no
         duration, so that the same results give the same bytes.
     """
-    environment = Environment(
-        loader=FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {
-        "rank": tables.rank,
-        "direction": tables.direction,
-        "plain": plain,
-        "number": number,
-        "shown": shown,
-    }
-    environment.globals["verdict"] = verdict
-    text = environment.get_template("report.html.j2").render(_context(results, summary))
+    made = environment()
+    made.filters["direction"] = tables.direction
+    text = made.get_template("report.html.j2").render(_context(results, summary))
     path = results / "report.html"
     with atomic(path) as part:
         part.write_text(text, encoding="utf-8")

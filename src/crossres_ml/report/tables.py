@@ -22,6 +22,7 @@ from crossres_ml.report.words import (
     listed,
     number,
     plain,
+    rank,
     shown,
 )
 
@@ -36,11 +37,6 @@ def records(path: Path, **options: Any) -> list[Row]:
 
 def _rows(table: pd.DataFrame) -> list[Row]:
     return [{str(k): v for k, v in row.items()} for row in table.to_dict("records")]
-
-
-def rank(value: float) -> str:
-    """Write a rank; ties share a mean rank, which may end in .5."""
-    return f"{value:,.1f}".removesuffix(".0")
 
 
 def model_rows(task: TaskSummary, mode: SplitMode) -> list[Row]:

@@ -86,6 +86,11 @@ def number(value: float | None, digits: int = 2, *, sign: bool = False, missing:
     return text if float(text) else f"{0:.{digits}f}"  # neither +0.00 nor -0.00
 
 
+def rank(value: float) -> str:
+    """Write a rank; ties share a mean rank, which may end in .5."""
+    return f"{value:,.1f}".removesuffix(".0")
+
+
 def shown(interval: Interval, digits: int = 2, *, sign: bool = False, missing: str = DASH) -> str:
     """Write a value with its interval.
 

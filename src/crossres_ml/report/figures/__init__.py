@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 from matplotlib import style
 from matplotlib.figure import Figure
 
 from crossres_ml.artifacts import atomic
+from crossres_ml.report.audit_run import AuditRun
+from crossres_ml.report.figures.audit import claims, power
+from crossres_ml.report.figures.audit_checks import controls, heterogeneity
+from crossres_ml.report.figures.audit_shap import nulls, swarm
 from crossres_ml.report.figures.base import Run
 from crossres_ml.report.figures.calibration import calibration
 from crossres_ml.report.figures.data import coverage, responses
@@ -16,6 +21,33 @@ from crossres_ml.report.figures.have import have, learning_curve
 from crossres_ml.report.figures.shap import shap
 from crossres_ml.report.figures.skill import both, cell_lines_out, lineages, lineages_out, paired
 from crossres_ml.report.summary import Summary
+
+AUDIT_FIGURES: dict[str, Callable[[AuditRun], Figure | None]] = {
+    "claims": claims,
+    "nulls": nulls,
+    "power": power,
+    "controls": controls,
+    "swarm": swarm,
+    "heterogeneity": heterogeneity,
+}
+"""Figures of an audit, by name."""
+
+
+def audit_of(run: Run) -> AuditRun | None:
+    """Give the audit of a training run, where it has one."""
+    audit = run.summary.audit
+    if audit is None:
+        return None
+    return AuditRun(run.folder / "audit", audit, run.summary.data.kind == "simulated")
+
+
+def _of_run(draw: Callable[[AuditRun], Figure | None]) -> Callable[[Run], Figure | None]:
+    def drawn(run: Run) -> Figure | None:
+        audit = audit_of(run)
+        return None if audit is None else draw(audit)
+
+    return drawn
+
 
 FIGURES: dict[str, Callable[[Run], Figure | None]] = {
     "skill": cell_lines_out,
@@ -29,6 +61,7 @@ FIGURES: dict[str, Callable[[Run], Figure | None]] = {
     "shap": shap,
     "responses": responses,
     "coverage": coverage,
+    **{name: _of_run(draw) for name, draw in AUDIT_FIGURES.items()},
 }
 """By name; a figure that has nothing to show is None and is not written."""
 _STYLE = {
@@ -57,11 +90,32 @@ def draw_figures(results: Path, summary: Summary) -> list[Path]:
         PNG files, in the order of `FIGURES`; one that has nothing to show is left out. Titles start
         with ``SIMULATED:`` when the data are.
     """
-    run, out = Run(results, summary), []
-    for name, draw in FIGURES.items():
-        path = results / "figures" / f"{name}.png"
+    run = Run(results, summary)
+    return _draw({name: partial(draw, run) for name, draw in FIGURES.items()}, results / "figures")
+
+
+def draw_audit(run: AuditRun) -> list[Path]:
+    """Draw the figures of an audit that stands alone, into ``figures/`` of its folder.
+
+    Parameters
+    ----------
+    run : AuditRun
+        The audit.
+
+    Returns
+    -------
+    list of Path
+        PNG files, in the order of `AUDIT_FIGURES`.
+    """
+    return _draw({name: partial(draw, run) for name, draw in AUDIT_FIGURES.items()}, run.folder / "figures")
+
+
+def _draw(figures: Mapping[str, Callable[[], Figure | None]], folder: Path) -> list[Path]:
+    out = []
+    for name, draw in figures.items():
+        path = folder / f"{name}.png"
         with style.context(["default", _STYLE]):  # whatever the user's own settings are
-            figure = draw(run)
+            figure = draw()
             if figure is None:
                 continue
             with atomic(path) as part:

@@ -65,8 +65,25 @@ class Run:
 
     def title(self, figure: Figure, text: str) -> None:
         """Set the figure's title; one of simulated data says so first."""
-        prefix = "SIMULATED: " if self.summary.data.kind == "simulated" else ""
-        figure.suptitle(prefix + text, fontsize=13, fontweight="bold", x=0.01, ha="left")
+        set_title(figure, text, simulated=self.summary.data.kind == "simulated")
+
+
+def set_title(figure: Figure, text: str, *, simulated: bool) -> None:
+    """Set a figure's title; one of simulated data says so first."""
+    prefix = "SIMULATED: " if simulated else ""
+    figure.suptitle(prefix + text, fontsize=13, fontweight="bold", x=0.01, ha="left")
+
+
+def box(figure: Figure, left: float, bottom: float, width: float, height: float) -> Axes:
+    """Add axes placed by hand, in inches from the lower left corner of the figure."""
+    across, up = figure.get_size_inches()
+    return figure.add_axes((left / across, bottom / up, width / across, height / up))
+
+
+def short(name: str, limit: int = 28) -> str:
+    """Cut out the middle of a long name: its end may say _Caution."""
+    keep = limit // 2
+    return name if len(name) <= limit else f"{name[:keep]}\u2026{name[-keep:]}"
 
 
 def new(width: float, height: float, layout: Literal["constrained"] | None = "constrained") -> Figure:

@@ -9,7 +9,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from crossres_ml.config import TASKS, TaskName
-from crossres_ml.report.figures.base import BLUE, GREY, RED, WIDTH, Run, new
+from crossres_ml.report.figures.base import BLUE, GREY, RED, WIDTH, Run, new, short
 from crossres_ml.report.words import TASK_TITLES, plain
 
 TOP = 20
@@ -47,7 +47,7 @@ def shap(run: Run) -> Figure:
 def _draw_bars(axes: Axes, top: pd.DataFrame, named: set[str]) -> None:
     colours = top.sign.map({1: RED, -1: BLUE, 0: GREY})
     axes.barh(range(len(top)), top.mean_abs_shap, color=list(colours), height=0.75)
-    labels = [f"\u25b6 {_short(f)}" if f in named else _short(f) for f in top.feature]
+    labels = [f"\u25b6 {short(f)}" if f in named else short(f) for f in top.feature]
     axes.set_yticks(range(len(top)), labels, fontsize=8)
     for label, feature in zip(axes.get_yticklabels(), top.feature, strict=True):
         if feature in named:
@@ -57,18 +57,12 @@ def _draw_bars(axes: Axes, top: pd.DataFrame, named: set[str]) -> None:
     axes.set_xlabel("mean |SHAP|, in units of the score", loc="right", fontsize=9)
 
 
-def _short(name: str, limit: int = 28) -> str:
-    """Cut out the middle of a long name: its end may say _Caution."""
-    keep = limit // 2
-    return name if len(name) <= limit else f"{name[:keep]}\u2026{name[-keep:]}"
-
-
 def _named_notes(run: Run, task: TaskName, named: pd.DataFrame) -> list[str]:
     """Rank of every measurement of the named genes that the bars do not show."""
     notes = []
     for row in named[named["rank"] > TOP].sort_values("rank", kind="stable").to_dict("records"):
         rank = f"rank {row['rank']:,.0f} of {row['of']:,}" if row["mean_abs_shap"] > 0 else "not used"
-        notes.append(f"{_short(row['measurement'], 22)}: {rank}, {row['n']} lines")
+        notes.append(f"{short(row['measurement'], 22)}: {rank}, {row['n']} lines")
     missing = [g for g, tasks in run.summary.named_genes.items() if tasks[task].rank is None]
     notes += [f"{gene}: not measured" for gene in missing]
     return [f"Named genes outside the top {TOP}:", *notes] if notes else [""]
