@@ -1,4 +1,4 @@
-"""Copy the summary of a run on real data to docs/results.json and its tables into README.md."""
+"""Copy the summary of a run on real data to docs/results.json and its tables into README.md and docs."""
 
 from __future__ import annotations
 
@@ -6,23 +6,29 @@ import argparse
 from pathlib import Path
 
 from crossres_ml.artifacts import atomic, write_json
+from crossres_ml.report import audit_doc
 from crossres_ml.report.readme import BEGIN, END, results_block
 from crossres_ml.report.summary import Summary
 
 
 def main() -> None:
-    """Rewrite the block between the markers."""
+    """Rewrite the blocks between the markers."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--results", type=Path, default=Path("artifacts/latest"))
     parser.add_argument("--root", type=Path, default=Path())
     options = parser.parse_args()
     summary = Summary.model_validate_json((options.results / "summary.json").read_text(encoding="utf-8"))
     block = results_block(summary)
-    readme = options.root / "README.md"
-    text = readme.read_text(encoding="utf-8")
-    before, after = text.split(BEGIN)[0], text.split(END)[1]
     write_json(options.root / "docs" / "results.json", summary.model_dump(mode="json"))
-    with atomic(readme) as part:
+    _rewrite(options.root / "README.md", block, BEGIN, END)
+    gene = audit_doc.worked_gene(summary)
+    _rewrite(options.root / "docs" / "audit.md", gene, audit_doc.BEGIN, audit_doc.END)
+
+
+def _rewrite(page: Path, block: str, begin: str, end: str) -> None:
+    text = page.read_text(encoding="utf-8")
+    before, after = text.split(begin)[0], text.split(end)[1]
+    with atomic(page) as part:
         part.write_text(before + block + after, encoding="utf-8")
 
 

@@ -7,6 +7,7 @@ import logging
 import resource
 import time
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,7 +39,14 @@ from crossres_ml.report.audit_summary import AuditSummary, summarise_audit
 from crossres_ml.report.cards import Ingredients, model_card
 from crossres_ml.report.figures import draw_figures
 from crossres_ml.report.html import write_report
-from crossres_ml.report.summary import DataSummary, SkillTables, Summary, build_summary, summarise_task
+from crossres_ml.report.summary import (
+    DataSummary,
+    NamedGene,
+    SkillTables,
+    Summary,
+    build_summary,
+    summarise_task,
+)
 from crossres_ml.splits import describe_splits, make_splits
 
 log = logging.getLogger(__name__)
@@ -131,8 +139,6 @@ def _compute(
     with timed(times, "shap", time.monotonic):
         named, ranks = _write_attributions(cohort, config, skill, contributions, results)
     data = describe_data(cohort, config)
-    with timed(times, "final_models", time.monotonic):
-        save_final_models(cohort, config, tables, data, results / "models")
     audited = None
     if claims is not None and config.audit is not None:
         with timed(times, "audit", time.monotonic):
@@ -142,6 +148,8 @@ def _compute(
             )  # fmt: skip
             audited = save_audit(found, claims, cohort, config.audit, config.seed, results / "audit")
             _calibrate_named(named, found)
+    with timed(times, "final_models", time.monotonic):
+        save_final_models(cohort, config, tables, data, results / "models", audit=audited, named=named)
     peak = (
         max(resource.getrusage(w).ru_maxrss for w in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)) / 1024
     )
@@ -338,7 +346,14 @@ def _ingredients(model: FittedModel, view: TrainingView) -> Ingredients:
 
 
 def save_final_models(
-    cohort: Cohort, config: TrainConfig, tables: SkillTables, data: DataSummary, folder: Path
+    cohort: Cohort,
+    config: TrainConfig,
+    tables: SkillTables,
+    data: DataSummary,
+    folder: Path,
+    *,
+    audit: AuditSummary | None,
+    named: Mapping[TaskName, Mapping[str, Mapping[str, object]]],
 ) -> None:
     """Fit the champion of each task on all its lines and keep it.
 
@@ -354,12 +369,18 @@ def save_final_models(
         Goes into the bundles.
     folder : Path
         Gets a folder a task.
+    audit : AuditSummary or None
+        Verdicts on the claims, for the cards.
+    named : mapping
+        Task -> named gene -> entry with its calibrated ``p``, for the cards.
     """
     final = fit_final(cohort, config, {t: tables.skill.champion[t] for t in TASKS})
     for task, model in final.models.items():
         view = final.views[task]
         facts = {**data.model_dump(mode="json"), "training_lines": len(view.X)}
-        card = model_card(task, summarise_task(tables, task), data, _ingredients(model, view))
+        genes = {g: NamedGene.model_validate(entry).p for g, entry in named[task].items()}
+        made_of = _ingredients(model, view)
+        card = model_card(task, summarise_task(tables, task), data, made_of, audit, genes)
         save_bundle(
             folder / task,
             model,

@@ -180,6 +180,7 @@ def audit(
         return Trained(output, plan.kind, fresh=False)
     from crossres_ml import tracking
     from crossres_ml.audit.run import audit_claims
+    from crossres_ml.report.audit_page import write_audit_report
     from crossres_ml.stages import champion_ranks, save_audit
 
     work = output.parent / f".{output.name}-{key[:16]}"
@@ -190,6 +191,7 @@ def audit(
         cohort, claims, config, settings, ranks, folder=work / "draws", jobs=jobs, progress=draws
     )
     summary = save_audit(found, claims, cohort, settings, config.seed, work / "results")
+    write_audit_report(work / "results", summary, cohort.kind, config.named_genes)
     tracking.log_audit(work / "results", summary, cohort.kind, config, tracking_uri)
     write_manifest(work / "results", key)
     publish(work / "results", output)

@@ -6,10 +6,14 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from report_study import as_real, make_results
+from report_audit import REASONS, make_audit
+from report_study import as_real, make_results, without_audit
 
+from crossres_ml.audit.verdicts import MEANING
 from crossres_ml.cohort.cohort import Cohort
 from crossres_ml.config import TASKS, TrainConfig
+from crossres_ml.report import audit_doc
+from crossres_ml.report.audit_run import SYMBOLS
 from crossres_ml.report.readme import BEGIN, END, RECORD, results_block
 from crossres_ml.report.summary import Summary
 from crossres_ml.report.words import DASH, HAVE_NAMES, number, plain, shown
@@ -123,3 +127,56 @@ def test_without_models_fitted_anew_there_is_one_value_a_cell(made: Summary) -> 
     assert " / " not in block
     assert f"| RNA | {DASH} |" not in block  # a row without any number
     assert "| RNA + mutations | 0." in block
+
+
+def test_claims_and_calibrated_p_stand_after_the_named_genes(made: Summary) -> None:
+    lines = results_block(made).splitlines()
+    gene = next(line for line in lines if line.startswith("| TP53 |"))
+    assert gene.count("; p .010 |") == 3
+    top = "\u25c6 supported, top driver +0.30 (+0.22 to +0.38)"
+    assert f"| C01 TP53 loss | {top} | {top} | {top} |" in lines
+    nothing = "\u00d7 not measurable"
+    assert f"| C15 miR-451 loss | {nothing} | {nothing} | {nothing} |" in lines
+    near = "\u25c6 supported\\* +0.40 (+0.20 to +0.60)"
+    assert f"| C20 Mechanism 2 (I2 between tissues) | {near} | {near} | {near} |" in lines
+    assert lines.index(gene) < lines.index("| claim | radiation | chemotherapy | both |")
+    assert any(line.startswith("The controls passed.") for line in lines)
+
+
+def test_a_closed_gate_is_said(made: Summary, tmp_path: Path) -> None:
+    closed = made.model_copy(update={"audit": make_audit(tmp_path, gate_open=False)})
+    assert f"**Controls failed, so nothing is concluded**: {REASONS[0]}." in results_block(closed)
+
+
+def test_without_an_audit_there_is_no_table_of_claims(made: Summary) -> None:
+    block = results_block(without_audit(made))
+    assert "| claim |" not in block
+    assert "; p ." not in block
+
+
+def test_the_worked_gene_of_the_audit_is_that_of_the_saved_run() -> None:
+    text = (ROOT / "docs" / "audit.md").read_text(encoding="utf-8")
+    assert text.count(audit_doc.BEGIN) == text.count(audit_doc.END) == 1
+    assert audit_doc.worked_gene(saved()) in text
+
+
+def test_the_worked_gene_is_told_step_by_step(made: Summary) -> None:
+    lines = audit_doc.worked_gene(made).splitlines()
+    assert lines[0] == audit_doc.BEGIN
+    assert lines[-1] == audit_doc.END
+    assert lines[1] == "Measured by RAD51, measured; 99 permutations; the gate was open."
+    effect = "+0.01 (-0.07 to +0.09)"
+    assert f"| 2. effect, adjusted for tissue (95 %) | {effect} | {effect} | {effect} |" in lines
+    assert "| 4. calibrated p of its SHAP | .310 | .310 | .310 |" in lines
+    assert "| 5. verdict | not supported | not supported | not supported |" in lines
+    ranks = [made.named_genes["RAD51"][t] for t in TASKS]
+    cells = " | ".join(f"{g.rank:,.0f} of {g.of:,}" for g in ranks)
+    assert f"| 1. rank among the features of the champion | {cells} |" in lines
+    assert "no audit yet" in audit_doc.worked_gene(without_audit(made))
+
+
+def test_the_page_on_the_audit_knows_every_verdict() -> None:
+    text = (ROOT / "docs" / "audit.md").read_text(encoding="utf-8")
+    for word, symbol in SYMBOLS.items():
+        assert f"| &#{ord(symbol)}; | {word} |" in text
+    assert set(SYMBOLS) == set(MEANING)

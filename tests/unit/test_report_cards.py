@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pandas as pd
 import pytest
+from report_audit import make_audit
 from report_study import as_real, make_results
 
 from crossres_ml.cohort.cohort import Cohort
@@ -116,3 +119,25 @@ def test_what_is_not_defined_is_said(summary: Summary) -> None:
     rows = {line.split(" | ")[0]: line for line in text.splitlines() if line.startswith("| ")}
     assert rows["| Brier"].endswith("| not defined |")
     assert rows["| AUROC"].endswith("| +0.250 |")
+
+
+def test_it_tells_the_claims_for_its_task(summary: Summary) -> None:
+    genes = {"TP53": 0.01, "BIRC5": None}
+    text = model_card("radiation", summary.tasks["radiation"], summary.data, MADE_OF, summary.audit, genes)
+    lines = text.splitlines()
+    counts = "1 lost after adjustment, 1 contradicted, 1 not supported, 1 underpowered, 1 not measurable."
+    assert f"Of 10 claims: 5 supported, {counts}" in lines
+    assert "- C01 TP53 loss: +0.30 (+0.22 to +0.38) (partial r)" in lines
+    assert "Calibrated p of the named genes: TP53 .010; BIRC5 \u2013." in lines
+    assert lines.index("## Claims") < lines.index("## What it is made of")
+    cross = model_card("cross", summary.tasks["cross"], summary.data, MADE_OF, summary.audit, genes)
+    assert "## Claims" in cross
+    assert "## Claims" not in card(summary, "cross")
+
+
+def test_a_closed_gate_is_said_on_the_card(summary: Summary, tmp_path: Path) -> None:
+    closed = make_audit(tmp_path, gate_open=False)
+    text = model_card("cross", summary.tasks["cross"], summary.data, MADE_OF, closed, {})
+    assert "Controls failed: nothing is concluded on any claim." in text
+    assert "Supported" not in text
+    assert "withheld" not in text

@@ -7,8 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from crossres_ml.models.registry import ABOUT
+from crossres_ml.report.audit_run import OUTCOME_OF, SYMBOLS
+from crossres_ml.report.audit_summary import AuditSummary
+from crossres_ml.report.audit_tables import effect_text, p_text
 from crossres_ml.report.summary import DataSummary, Interval, TaskSummary
-from crossres_ml.report.words import HAVE_NAMES, METRIC_NAMES, plain, shown
+from crossres_ml.report.words import DASH, HAVE_NAMES, METRIC_NAMES, plain, shown
 
 _SCORED = {
     "radiation": "area under the 9-day survival curve after 1-10 Gy (0 to 7)",
@@ -118,7 +121,42 @@ def _made_of(name: str, ingredients: Ingredients) -> str:
     return "\n".join([ABOUT[name], f"Features that it was offered: {features}.", *table])
 
 
-def model_card(task: str, summary: TaskSummary, data: DataSummary, ingredients: Ingredients) -> str:
+def _claims(task: str, audit: AuditSummary | None, genes: Mapping[str, float | None]) -> str:
+    """Count the verdicts on the claims for a task's outcome; name the supported ones and the named genes."""
+    if audit is None:
+        return ""
+    own = {c: v for c, outcomes in audit.claims.items() for o, v in outcomes.items() if o == OUTCOME_OF[task]}
+    words = [str(v.verdict) for v in own.values()]
+    if not audit.gate_open:
+        told = "Controls failed: nothing is concluded on any claim."
+    else:
+        told = ", ".join(f"{words.count(w)} {w}" for w in SYMBOLS if w in words)
+        told = f"Of {len(words)} claims: {told}."
+    supported = [
+        f"- {c} {v.title}: {effect_text(v)} ({v.unit})" for c, v in own.items() if v.verdict == "supported"
+    ]
+    named = "; ".join(f"{g} {DASH if p is None else p_text(p)}" for g, p in genes.items())
+    lines = [
+        "## Claims",
+        "",
+        "The audit judges claims on associations, not this model.",
+        told,
+        *(["Supported:", "", *supported, ""] if supported else []),
+        f"Calibrated p of the named genes: {named or DASH}.",
+        "",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def model_card(
+    task: str,
+    summary: TaskSummary,
+    data: DataSummary,
+    ingredients: Ingredients,
+    audit: AuditSummary | None = None,
+    genes: Mapping[str, float | None] | None = None,
+) -> str:
     """Write the card of a task's champion.
 
     Parameters
@@ -131,6 +169,10 @@ def model_card(task: str, summary: TaskSummary, data: DataSummary, ingredients: 
         What was learned from.
     ingredients : Ingredients
         What the fitted model is made of.
+    audit : AuditSummary, optional
+        Verdicts on the claims, where they were audited.
+    genes : mapping of str to float, optional
+        Named gene -> calibrated p in this task; None where there is none.
 
     Returns
     -------
@@ -163,7 +205,7 @@ Mean over held-out sets, 95 % interval from drawing groups of related lines.
 
 {_have(summary)}
 
-## What it is made of
+{_claims(task, audit, genes or {})}## What it is made of
 
 {_made_of(name, ingredients)}
 

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from crossres_ml.audit.claims import OUTCOMES
+from crossres_ml.audit.evidence import PARTIAL_R
+from crossres_ml.audit.words import probability
 from crossres_ml.config import TASKS, TaskName
-from crossres_ml.report.summary import Interval, Metrics, SplitMode, Summary, TaskSummary
+from crossres_ml.report.audit_run import BORDERLINE, NOT_CLAIMED, SYMBOLS, said, short_unit
+from crossres_ml.report.audit_summary import ClaimVerdict
+from crossres_ml.report.audit_tables import effect_text
+from crossres_ml.report.summary import Interval, Metrics, NamedGene, SplitMode, Summary, TaskSummary
 from crossres_ml.report.words import DASH, HAVE_NAMES, number, plain, shown
 
 BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
@@ -144,14 +150,60 @@ def _both(summary: Summary) -> list[str]:
 def _gene_rows(summary: Summary) -> list[str]:
     rows = []
     for gene, tasks in summary.named_genes.items():
-        cells = [
-            "-"
-            if g.rank is None
-            else f"{f'{g.rank:.0f} of {g.of}' if g.sign else 'not used'} ({g.measurement}, n = {g.n})"
-            for g in (tasks[t] for t in TASKS)
-        ]
+        cells = [_gene_cell(tasks[t]) for t in TASKS]
         rows.append(f"| {gene} | {' | '.join(cells)} |")
     return rows
+
+
+def _gene_cell(gene: NamedGene) -> str:
+    if gene.rank is None:
+        text = "-"
+    else:
+        place = f"{gene.rank:.0f} of {gene.of}" if gene.sign else "not used"
+        text = f"{place} ({gene.measurement}, n = {gene.n})"
+    return text if gene.p is None else f"{text}; p {probability(gene.p)}"
+
+
+def _claims(summary: Summary) -> list[str]:
+    """Write the verdicts on the claims as a compact table; nothing where they were not audited."""
+    audit = summary.audit
+    if audit is None:
+        return []
+    rows = []
+    for claim, outcomes in audit.claims.items():
+        own = [outcomes.get(o) for o in OUTCOMES]
+        title = next(v.title for v in outcomes.values())
+        unit = short_unit(next(v.unit for v in outcomes.values()))
+        about = f"{claim} {title}" + f" ({unit})" * (unit != PARTIAL_R)
+        rows.append(f"| {about} | {' | '.join(_claim_cell(v) for v in own)} |")
+    gate = (
+        "The controls passed."
+        if audit.gate_open
+        else f"**Controls failed, so nothing is concluded**: {'; '.join(audit.gate_reasons)}."
+    )
+    return [
+        f"Behind the ranks, p: how often the gene weighs as much on permuted responses ({audit.draws:,}",
+        "draws, adjusted for tissue).",
+        "",
+        "What the audit of the claims found, with the effect in the claimed direction (partial",
+        "r adjusted for tissue, if not said otherwise) and its 95 % interval; both: the weaker one.",
+        f"{gate} How it works: [docs/audit.md](docs/audit.md).",
+        "",
+        "| claim | radiation | chemotherapy | both |",
+        "|---|---|---|---|",
+        *rows,
+        "",
+        f"\\{BORDERLINE} borderline: other random draws may decide otherwise.",
+        f"{NOT_CLAIMED} the review does not claim this outcome.",
+        "",
+    ]
+
+
+def _claim_cell(verdict: ClaimVerdict | None) -> str:
+    if verdict is None:
+        return ""
+    word = f"{SYMBOLS[verdict.verdict]} {said(verdict.model_dump())}".replace(BORDERLINE, f"\\{BORDERLINE}")
+    return f"{word} {effect_text(verdict)}".strip()
 
 
 def results_block(summary: Summary) -> str:
@@ -192,6 +244,7 @@ def results_block(summary: Summary) -> str:
         "|---|---|---|---|",
         *_gene_rows(summary),
         "",
+        *_claims(summary),
         f"Configuration `{data.config_hash[:12]}`, data `{data.cohort_hash[:12]}`; the whole run is in "
         "[docs/results.json](docs/results.json).",
         END,
