@@ -67,6 +67,7 @@ def _judged(record: dict[str, Any], *, gate_open: bool, planted: bool) -> dict[s
     found = decide(record, gate_open=gate_open)
     record |= {"verdict": found.word, "weak": found.weak}
     record |= {"top_driver": found.top_driver, "borderline": found.borderline}
+    record |= {"driver_borderline": found.driver_borderline}
     record |= {"planted": "+0.60, +0.60 (both)" if record["claim"] == "C01" else "nothing"} if planted else {}
     return record | {"sentence": sentence(record)}
 

@@ -336,9 +336,21 @@ def test_q_is_within_each_outcome_and_of_valid_measurements_only() -> None:
     rows[5]["p"] = NAN
     table = pd.DataFrame(rows).sample(frac=1, random_state=1)
     found = with_q(table)
-    pd.testing.assert_frame_equal(found.drop(columns="q"), table)
+    pd.testing.assert_frame_equal(found.drop(columns=["q", "q_near"]), table)
     for outcome in ("radiation", "chemotherapy"):
         own = found[(found.outcome == outcome) & found.valid & found.p.notna()]
         np.testing.assert_allclose(own.q, false_discovery_control(own.p))
     assert found.loc[[3, 20, 5], "q"].isna().all()
     assert found.q.notna().sum() == 21
+
+
+def test_q_is_near_when_draws_of_others_could_move_it() -> None:
+    """Two of three are analytic: the third, from draws, decides whether the second passes."""
+    table = pd.DataFrame({"outcome": "radiation", "valid": True, "p": [0.001, 0.034, 0.048],
+                          "p_error": [np.nan, np.nan, 0.004]})  # fmt: skip
+    found = with_q(table)
+    expected = false_discovery_control([0.001, 0.034, 0.048])
+    assert found.q.tolist() == pytest.approx(list(expected))
+    assert found.q_near.tolist() == [False, True, True]  # at .056 the third fails, and the second with it
+    sure = with_q(table.assign(p_error=np.nan))
+    assert not sure.q_near.any()

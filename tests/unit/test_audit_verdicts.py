@@ -101,6 +101,8 @@ FLAT = NOTHING | {"p": 0.7, "p_error": 0.01}
 
 LOST = DRAWN | {"full_p": 0.5, "shap_q": 0.049, "shap_p": 0.01, "shap_p_error": 0.01}
 
+SHAP_NEAR = {"shap_q": 0.048, "shap_p": 0.012, "shap_p_error": 0.001}
+
 NEAR: list[tuple[str, dict[str, Any], bool]] = [
     ("q far under", DRAWN | {"q": 0.04}, False),
     ("q within two errors under", DRAWN | {"q": 0.0462, "p": 0.0231}, True),
@@ -110,8 +112,9 @@ NEAR: list[tuple[str, dict[str, Any], bool]] = [
     ("without draws nothing is", DRAWN | {"q": BELOW, "p_error": NAN}, False),
     ("an error of zero is no error", DRAWN | {"q": BELOW, "p_error": 0.0}, False),
     ("shap without draws", CLEAR | {"shap_q": BELOW, "shap_p": 0.01}, False),
-    ("shap q near", CLEAR | {"shap_q": 0.048, "shap_p": 0.012, "shap_p_error": 0.001}, True),
-    ("shap q near, over", CLEAR | {"shap_q": 0.052, "shap_p": 0.013, "shap_p_error": 0.001}, True),
+    ("shap q near moves the driver, not the word", CLEAR | SHAP_NEAR, False),
+    ("q that other draws could move", CLEAR | {"q_near": True}, True),
+    ("q that others could not move", CLEAR | {"q_near": False}, False),
     ("shap q far", CLEAR | {"shap_q": 0.03, "shap_p": 0.01, "shap_p_error": 0.001}, False),
     ("shap is not asked when lost", LOST, False),
     ("high near smallest", FLAT | {"high": 0.136}, True),
@@ -122,6 +125,15 @@ NEAR: list[tuple[str, dict[str, Any], bool]] = [
     ("high near, without draws", NOTHING | {"high": 0.149}, False),
     ("mde near, without draws", NOTHING | {"mde": 0.149}, False),
 ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [(SHAP_NEAR, True), ({**SHAP_NEAR, "shap_q": 0.052, "shap_p": 0.013}, True), ({"shap_q": 0.03}, False)],
+)
+def test_driver_is_borderline_by_its_own_draws(changes: dict[str, Any], expected: bool) -> None:
+    assert decide(CLEAR | changes, gate_open=True).driver_borderline is expected
+    assert not decide(CLEAR | {"q": ABOVE} | changes, gate_open=True).driver_borderline
 
 
 @pytest.mark.parametrize(("row", "expected"), [c[1:] for c in NEAR], ids=[c[0] for c in NEAR])

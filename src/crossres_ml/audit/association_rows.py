@@ -13,6 +13,7 @@ from crossres_ml.audit.association import benjamini_hochberg, partial_correlatio
 from crossres_ml.audit.claims import Claim, Claims, Outcome
 from crossres_ml.audit.data import MODALITIES, OutcomeView, features_of
 from crossres_ml.audit.evidence import PARTIAL_R, row
+from crossres_ml.audit.verdicts import LEVEL
 from crossres_ml.cohort.cohort import Cohort
 
 _PARTS = {"effect": "r", "low": "low", "high": "high", "p": "p", "mde": "mde"}
@@ -151,8 +152,24 @@ def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def with_q(table: pd.DataFrame) -> pd.DataFrame:
-    """Adjust p-values of valid measurements for the false discovery rate, within each outcome."""
-    q = pd.Series(np.nan, table.index)
+    """Adjust p-values of valid measurements for the false discovery rate, within each outcome.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        Rows of evidence.
+
+    Returns
+    -------
+    pandas.DataFrame
+        With q, and q_near: whether q crosses the level when the p-values that come from draws are moved by
+        two of their Monte-Carlo standard errors, all down or all up.
+    """
+    q, near = pd.Series(np.nan, table.index), pd.Series(data=False, index=table.index)
     for _, part in table[table.valid].groupby("outcome"):
-        q[part.index] = benjamini_hochberg(part.p.to_numpy(dtype=float))
-    return table.assign(q=q)
+        p, error = part.p.to_numpy(dtype=float), np.nan_to_num(part.p_error.to_numpy(dtype=float))
+        moved = [benjamini_hochberg(np.clip(p + shift * error, 0, 1)) for shift in (0, -2, 2)]
+        q[part.index] = moved[0]
+        called = np.array(moved) < LEVEL
+        near[part.index] = called.any(axis=0) & ~called.all(axis=0)
+    return table.assign(q=q, q_near=near)

@@ -76,7 +76,8 @@ def verdict_table(claims: Claims, evidence: pd.DataFrame, found: Found) -> pd.Da
     pandas.DataFrame
         One row a claim and outcome: the row of evidence that decides, calibrated SHAP (shap: mean absolute
         group value; linear: of the deciding measurement), matched_percentile, champion_rank, planted (in a
-        simulated study), verdict, weak, top_driver, borderline, sentence.
+        simulated study), verdict, weak, borderline, top_driver,
+        driver_borderline, sentence.
     """
     decisive = evidence[evidence.decides].drop_duplicates(["claim", "outcome"])
     records: list[dict[Any, Any]] = decisive.to_dict("records")
@@ -94,7 +95,8 @@ def verdict_table(claims: Claims, evidence: pd.DataFrame, found: Found) -> pd.Da
             }  # fmt: skip
             verdict = decide(record, gate_open=found.gate_open)
             record |= {"verdict": verdict.word, "weak": verdict.weak}
-            record |= {"top_driver": verdict.top_driver, "borderline": verdict.borderline}
+            record |= {"top_driver": verdict.top_driver, "driver_borderline": verdict.driver_borderline}
+            record["borderline"] = verdict.borderline
             rows.append(record | {"sentence": sentence(record)})
     return pd.DataFrame(rows)
 
@@ -103,7 +105,10 @@ def _nothing(claim: Claim, outcome: str) -> dict[str, Any]:
     asked = [m for m in (MODALITIES if outcome == "both" else (outcome,)) if m in MODALITIES]
     claimed = all(m in claim.claimed for m in asked)
     unit = UNITS.get(claim.kind, PARTIAL_R)
-    return row(claim=claim.id, outcome=outcome, unit=unit, claimed=claimed, proxy=claim.proxy) | {"q": np.nan}
+    return row(claim=claim.id, outcome=outcome, unit=unit, claimed=claimed, proxy=claim.proxy) | {
+        "q": np.nan,
+        "q_near": False,
+    }
 
 
 def calibrated(found: Found, claim: str, outcome: str) -> dict[str, float]:

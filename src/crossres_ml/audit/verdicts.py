@@ -39,14 +39,17 @@ class Verdict:
     top_driver : bool
         Supported, and its calibrated SHAP passes the false discovery rate.
     borderline : bool
-        A number that decides and that comes from draws lies within two Monte-Carlo standard errors of
-        its cut: other seeds may decide otherwise.
+        A number that decides the word and that comes from draws lies within two Monte-Carlo standard
+        errors of its cut: other seeds may decide otherwise.
+    driver_borderline : bool
+        The same of ``top_driver``.
     """
 
     word: Word
     weak: bool = False
     top_driver: bool = False
     borderline: bool = False
+    driver_borderline: bool = False
 
 
 def decide(row: Mapping[str, Any], *, gate_open: bool) -> Verdict:
@@ -56,7 +59,8 @@ def decide(row: Mapping[str, Any], *, gate_open: bool) -> Verdict:
     ----------
     row : mapping
         effect, high, q, full, full_p, mde, smallest of a row of evidence (positive = as claimed), p and
-        p_error, shap_q, and shap_p with shap_p_error; NaN where not measured.
+        p_error, shap_q, and shap_p with shap_p_error; NaN where not measured. ``q_near`` where it is there:
+        whether the p-values of others that come from draws could move q over its cut.
     gate_open : bool
         Whether the controls passed.
 
@@ -69,7 +73,7 @@ def decide(row: Mapping[str, Any], *, gate_open: bool) -> Verdict:
         return Verdict("not measurable")
     if not gate_open:
         return Verdict("withheld")
-    near = _near(row["q"], row["p"], row["p_error"])
+    near = _near(row["q"], row["p"], row["p_error"]) or bool(row.get("q_near", False))
     if row["q"] < LEVEL:
         kept = bool(row["full_p"] < LEVEL and row["full"] * row["effect"] > 0)
         near |= _near(row["full_p"], row["full_p"], _error_of(row["full_p"], row["p"], row["p_error"]))
@@ -78,8 +82,8 @@ def decide(row: Mapping[str, Any], *, gate_open: bool) -> Verdict:
         if not kept:
             return Verdict("lost after adjustment", borderline=near)
         driver = bool(row["shap_q"] < LEVEL)
-        near |= _near(row["shap_q"], row["shap_p"], row["shap_p_error"])
-        return Verdict("supported", top_driver=driver, borderline=near)
+        unsure = _near(row["shap_q"], row["shap_p"], row["shap_p_error"])
+        return Verdict("supported", top_driver=driver, borderline=near, driver_borderline=unsure)
     excluded = row["high"] < row["smallest"] and row["mde"] <= row["smallest"]
     if _random(row["p_error"]):
         near |= bool(abs(row["high"] - row["smallest"]) < 0.1 * row["smallest"])

@@ -39,6 +39,7 @@ def _why(row: Mapping[str, Any]) -> str:
     shap = (
         f"; calibrated SHAP p {probability(row['shap_p'])}, "
         + ("among the drivers" if row["top_driver"] else "not among the drivers")
+        + (" (borderline)" if row["driver_borderline"] else "")
         if math.isfinite(row["shap_p"])
         else ""
     )

@@ -32,6 +32,7 @@ class ClaimVerdict(Strict):
     weak: bool
     top_driver: bool
     borderline: bool
+    driver_borderline: bool = False
     claimed: bool
     measurement: str
     unit: str
@@ -94,7 +95,7 @@ def summarise_audit(
     for r in verdicts.to_dict("records"):
         numbers = {k: _known(r[k]) for k in ("effect", "low", "high", "q", "mde", "shap_p")}
         words = {k: r[k] for k in ("title", "verdict", "unit", "sentence")} | {"measurement": r["label"]}
-        flags = {k: bool(r[k]) for k in ("weak", "top_driver", "borderline", "claimed")}
+        flags = {k: bool(r[k]) for k in ("weak", "top_driver", "borderline", "claimed", "driver_borderline")}
         n = int(r["n"]) if math.isfinite(r["n"]) else 0
         own = ClaimVerdict.model_validate({**words, **numbers, **flags, "n": n, "planted": r.get("planted")})
         claims.setdefault(r["claim"], {})[r["outcome"]] = own
