@@ -149,8 +149,7 @@ class AuditConfig(Frozen):
     Attributes
     ----------
     draws : int
-        Permutations behind the calibrated SHAP of the trees. Over m claims, the smallest p-value of the
-        draws passes the false discovery rate by itself only if there are m / .05 of them.
+        Permutations behind the calibrated SHAP of the trees; over m claims, m / .05 or more of them.
     background : int
         Other features that compete with those of the claims in these trees.
     simulations : int
