@@ -7,6 +7,7 @@ from pathlib import Path
 
 from crossres_ml.artifacts import atomic, write_json
 from crossres_ml.report import audit_doc
+from crossres_ml.report.audit_join import join_audit
 from crossres_ml.report.readme import BEGIN, END, results_block
 from crossres_ml.report.summary import Summary
 
@@ -15,9 +16,14 @@ def main() -> None:
     """Rewrite the blocks between the markers."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--results", type=Path, default=Path("artifacts/latest"))
+    parser.add_argument("--summary", type=Path, help="the summary, if not that of --results")
+    parser.add_argument("--audit", type=Path, help="audit run by itself on the same data, to be put in")
     parser.add_argument("--root", type=Path, default=Path())
     options = parser.parse_args()
-    summary = Summary.model_validate_json((options.results / "summary.json").read_text(encoding="utf-8"))
+    file = options.summary or options.results / "summary.json"
+    summary = Summary.model_validate_json(file.read_text(encoding="utf-8"))
+    if options.audit:
+        summary = join_audit(summary, options.audit)
     block = results_block(summary)
     write_json(options.root / "docs" / "results.json", summary.model_dump(mode="json"))
     _rewrite(options.root / "README.md", block, BEGIN, END)

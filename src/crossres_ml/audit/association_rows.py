@@ -170,6 +170,6 @@ def with_q(table: pd.DataFrame) -> pd.DataFrame:
         p, error = part.p.to_numpy(dtype=float), np.nan_to_num(part.p_error.to_numpy(dtype=float))
         moved = [benjamini_hochberg(np.clip(p + shift * error, 0, 1)) for shift in (0, -2, 2)]
         q[part.index] = moved[0]
-        called = np.array(moved) < LEVEL
-        near[part.index] = called.any(axis=0) & ~called.all(axis=0)
+        called = pd.DataFrame(np.array(moved).T < LEVEL, part.index)
+        near[part.index] = called.any(axis=1) & ~called.all(axis=1)
     return table.assign(q=q, q_near=near)

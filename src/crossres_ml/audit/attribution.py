@@ -53,7 +53,7 @@ def _rank_range(contributions: pd.DataFrame, features: pd.Index) -> np.ndarray:
     wide = contributions.pivot_table("sum_abs_shap", "feature", ["repeat", "fold"], aggfunc="sum")
     per_set = wide.reindex(features).fillna(0.0).to_numpy()
     ranks = np.column_stack([rankdata(-column) for column in per_set.T])
-    return np.percentile(ranks, [5, 95], axis=1).T
+    return np.asarray(np.percentile(ranks, [5, 95], axis=1).T)
 
 
 def named_genes(

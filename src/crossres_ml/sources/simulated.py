@@ -235,8 +235,7 @@ def _drug_tables(
         gdsc[column] = pd.NA
     targets = dict.fromkeys(panels.platinum.drugs, "DNA crosslinker")
     targets |= dict.fromkeys(panels.chemotherapy_gdsc.drugs, "TOP1")
-    known = dict.fromkeys(panels.chemotherapy.drugs, "inducer of DNA damage")
-    described = pd.DataFrame({"drug": list(known), "drug_class": list(known.values())})
+    described = pd.DataFrame({"drug": panels.chemotherapy.drugs, "drug_class": "inducer of DNA damage"})
     return {
         "ctrp_auc": pd.concat([ctrp, others, controls], ignore_index=True),
         "ctrp_drugs": pd.concat([described, ctrp_drugs], ignore_index=True),
