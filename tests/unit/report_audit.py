@@ -63,7 +63,11 @@ def _verdicts(*, gate_open: bool, planted: bool) -> pd.DataFrame:
 
 
 def _judged(record: dict[str, Any], *, gate_open: bool, planted: bool) -> dict[str, Any]:
-    record |= {"shap_p_error": 0.0, "reason": "No miRNA is public." if record["claim"] == "C15" else ""}
+    record |= {
+        "shap_p_error": 0.0,
+        "linear_group_p": 0.2,
+        "reason": "No miRNA is public." if record["claim"] == "C15" else "",
+    }
     found = decide(record, gate_open=gate_open)
     record |= {"verdict": found.word, "weak": found.weak}
     record |= {"top_driver": found.top_driver, "borderline": found.borderline}
@@ -79,7 +83,7 @@ def _genes(rng: np.random.Generator) -> tuple[pd.DataFrame, pd.DataFrame, pd.Dat
             named.append({
                 "gene": gene, "outcome": outcome, "measurement": feature, "p": 0.01 + 0.3 * i,
                 "p_error": 0.01, "q": 0.03 + 0.3 * i, "group_shap": 0.05, "members": 1 + i,
-                "linear_p": 0.2, "linear_rank": 7.0, "linear_of": 90,
+                "linear_group_p": 0.3, "linear_p": 0.2, "linear_rank": 7.0, "linear_of": 90,
                 "champion_rank": 8.5 if i else np.nan, "champion_of": 1200.0,
             })  # fmt: skip
         for outcome in SIDES:

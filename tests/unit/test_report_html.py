@@ -407,7 +407,7 @@ def test_the_named_genes_come_first_and_calibrated(made: tuple[Path, Summary], p
     assert [line for line in lines if line not in text] == []
     assert text.index(lines[0]) < text.index("held-out lines") < text.index("The gate is open")
     assert "ERCC1 Radiation rna:ERCC1" in text
-    assert ".610 .630 .200 8.5 of 1,200" in text
+    assert ".610 \u00b1 0.01 .630 .300 8.5 of 1,200" in text
     ids = [str(a["id"]) for a in page.all("section")]
     assert ids[:2] == ["answer", "claims"]
 

@@ -17,6 +17,7 @@ from crossres_ml.audit.ridge import linear_shap, prepare
 from crossres_ml.audit.trees import Trees, group_shap, null_of_groups, permutation_p
 from crossres_ml.config import AuditConfig, FeatureConfig
 
+LINEAR_DRAWS = 9999
 _TOP = 20
 _SHOWN = 15
 
@@ -30,8 +31,9 @@ class Drivers:
     features : pandas.DataFrame
         Index ``feature``: linear SHAP as `crossres_ml.audit.ridge.linear_shap` gives it, with q over all.
     groups : pandas.DataFrame
-        Index ``group`` (claim, or ``gene <name>``): group_shap, p, p_error (its Monte-Carlo standard
-        error), q (over claims, and over genes), members, draws.
+        Index ``group`` (claim, or ``gene <name>``): group_shap, p, p_error (its standard error: of the draws,
+        and of what other seeds of the trees would give), q (over claims, and over genes), members,
+        draws, linear_group_p (`linear_group_p`: no seed of a model enters).
     nulls : pandas.DataFrame
         Draws x groups: group SHAP on permuted residuals.
     values : pandas.DataFrame
@@ -102,21 +104,50 @@ def find_drivers(
         small.X, view.residual, small.groups, draws=config.draws, seed=seed, folder=folder, jobs=jobs,
         progress=progress,
     )  # fmt: skip
-    return Drivers(
-        linear,
-        _against_null(shap, small, nulls),
-        nulls,
-        _values(shap, small, members),
-        _stability(small, config.stability, seed),
-    )
+    others, stability = _refits(small, config.stability, seed)
+    groups = _against_null(shap, small, nulls, others)
+    groups["linear_group_p"] = linear_group_p(whole, seed)
+    return Drivers(linear, groups, nulls, _values(shap, small, members), stability)
 
 
-def _against_null(shap: np.ndarray, matrix: Matrix, nulls: pd.DataFrame) -> pd.DataFrame:
+def linear_group_p(matrix: Matrix, seed: int) -> np.ndarray:
+    """Permutation p of the mean absolute linear SHAP value that each group has as a whole.
+
+    The same permuted residuals as for the trees, but a permutation is a product with one column, so
+    there are `LINEAR_DRAWS` of them, no background is drawn, and no seed of a model enters.
+
+    Parameters
+    ----------
+    matrix : Matrix
+        All features, with groups.
+    seed : int
+        Of the permutations.
+
+    Returns
+    -------
+    numpy.ndarray
+        One p a group, in their order: of mean_i |sum_j beta_j x_ij| over the members j.
+    """
+    ridge, y = prepare(matrix.X), matrix.view.residual
+    rng = np.random.default_rng([seed, 3])
+    Y = np.column_stack([y, *(rng.permutation(y) for _ in range(LINEAR_DRAWS))])
+    out = []
+    for members in matrix.groups.values():
+        own = list(members)
+        total = np.abs(matrix.X[:, own] @ (ridge.map_[own] @ Y)).mean(axis=0)
+        out.append(permutation_p(total[:1], total[1:, None])[0])
+    return np.array(out)
+
+
+def _against_null(shap: np.ndarray, matrix: Matrix, nulls: pd.DataFrame, others: np.ndarray) -> pd.DataFrame:
+    """Hold what was observed against its null; its error has two parts, the draws and the trees' own seed."""
     observed = group_shap(shap, matrix.groups)
     p = permutation_p(observed, nulls.to_numpy())
+    seeds = np.array([permutation_p(other, nulls.to_numpy()) for other in others])
+    error = np.sqrt(p * (1 - p) / len(nulls) + seeds.var(axis=0, ddof=1))
     sizes = [len(m) for m in matrix.groups.values()]
     table = pd.DataFrame(
-        {"group_shap": observed, "p": p, "p_error": np.sqrt(p * (1 - p) / len(nulls)), "members": sizes},
+        {"group_shap": observed, "p": p, "p_error": error, "members": sizes},
         index=pd.Index(list(matrix.groups), name="group"),
     )
     genes = table.index.str.startswith(GENE)
@@ -151,13 +182,19 @@ def _values(shap: np.ndarray, matrix: Matrix, members: Mapping[str, Sequence[str
     return pd.concat(parts, ignore_index=True)
 
 
-def _stability(matrix: Matrix, refits: int, seed: int) -> pd.DataFrame:
-    """Rank of each group's best member over refits with other seeds, and on lines drawn with replacement."""
+def _refits(matrix: Matrix, refits: int, seed: int) -> tuple[np.ndarray, pd.DataFrame]:
+    """Refit with other seeds, and on lines drawn with replacement.
+
+    Returns the group SHAP of other seeds (refits x groups), and the ranks of each group's best member.
+    """
     y, n = matrix.view.residual, len(matrix.X)
     rng = np.random.default_rng([seed, 2])
     kinds: dict[str, list[np.ndarray]] = {"other seeds": [], "drawn lines": []}
+    others = []
     for i in range(refits):
-        kinds["other seeds"].append(np.abs(Trees(matrix.X, seed + 1 + i).shap_values(y)).mean(axis=0))
+        values = Trees(matrix.X, seed + 1 + i).shap_values(y)
+        others.append(group_shap(values, matrix.groups))
+        kinds["other seeds"].append(np.abs(values).mean(axis=0))
         rows = rng.integers(n, size=n)
         drawn = Trees(np.ascontiguousarray(matrix.X[rows]), seed).shap_values(y[rows])
         kinds["drawn lines"].append(np.abs(drawn).mean(axis=0))
@@ -174,4 +211,4 @@ def _stability(matrix: Matrix, refits: int, seed: int) -> pd.DataFrame:
                 zip(("rank_low", "rank", "rank_high"), np.percentile(best, [5, 50, 95]), strict=True)
             )
             out.append(about | {"group": name, **spread, "of": matrix.X.shape[1]})
-    return pd.DataFrame(out)
+    return np.array(others), pd.DataFrame(out)

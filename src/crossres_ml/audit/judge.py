@@ -19,7 +19,10 @@ from crossres_ml.audit.verdicts import decide
 from crossres_ml.audit.words import sentence
 
 TASK_OF = {"radiation": "radiation", "chemotherapy": "chemotherapy", "both": "cross"}
-_SHAP = ("shap", "shap_p", "shap_p_error", "shap_q", "linear_p", "linear_q", "linear_rank", "linear_of")
+_SHAP = (
+    "shap", "shap_p", "shap_p_error", "shap_q", "linear_p", "linear_q", "linear_rank", "linear_of",
+    "linear_group_p",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,11 +138,13 @@ def calibrated(found: Found, claim: str, outcome: str) -> dict[str, float]:
         if own is None or claim not in own.groups.index or column not in own.features.index:
             return dict.fromkeys(_SHAP, np.nan)
         g, f = own.groups.loc[claim], own.features.loc[column]
-        numbers: tuple[Any, ...] = (g.group_shap, g.p, g.p_error, g.q, f.p, f.q, f["rank"], f.of)
+        numbers: tuple[Any, ...] = (
+            g.group_shap, g.p, g.p_error, g.q, f.p, f.q, f["rank"], f.of, g.linear_group_p,
+        )  # fmt: skip
         parts.append(dict(zip(_SHAP, (float(x) for x in numbers), strict=True)))
     weaker, linear = (max(parts, key=lambda x: x[k]) for k in ("shap_p", "linear_p"))
     out = {k: (linear if k.startswith("linear") else weaker)[k] for k in _SHAP}
-    return out | {k: max(x[k] for x in parts) for k in ("shap_q", "linear_q")}
+    return out | {k: max(x[k] for x in parts) for k in ("shap_q", "linear_q", "linear_group_p")}
 
 
 def _champion_rank(found: Found, claim: Claim, outcome: str) -> dict[str, Any]:
@@ -180,8 +185,8 @@ def named_table(found: Found, members: Mapping[str, list[str]]) -> pd.DataFrame:
     -------
     pandas.DataFrame
         gene, outcome, measurement, p (calibrated, of the group of trees' SHAP), p_error, q (over the genes),
-        group_shap, members, linear_p, linear_rank, linear_of, champion_rank, champion_of; for both, the
-        larger p of the two.
+        group_shap, members, linear_group_p, linear_p, linear_rank, linear_of, champion_rank,
+        champion_of; for both, the larger p of the two.
     """
     rows = []
     for group in (g for g in members if g.startswith(GENE)):
@@ -198,7 +203,8 @@ def named_table(found: Found, members: Mapping[str, list[str]]) -> pd.DataFrame:
                 "measurement": feature,
             }
             own |= {k: g[k] for k in ("p", "p_error", "group_shap", "members")}
-            own |= {"q": max(d.groups.q[group] for d in parts), "linear_p": f.p}
+            own |= {k: max(d.groups[k][group] for d in parts) for k in ("q", "linear_group_p")}
+            own["linear_p"] = f.p
             own |= {"linear_rank": f["rank"], "linear_of": f.of}
             ranks = found.champion.get(TASK_OF[outcome])
             known = ranks is not None and feature in ranks.index

@@ -37,7 +37,8 @@ def _why(row: Mapping[str, Any]) -> str:
     full = f"fully adjusted {number(row['full'])}, p {probability(row['full_p'])}"
     smallest, seen = f"{row['smallest']:.2g}", f"{row['mde']:.2g}"
     shap = (
-        f"; calibrated SHAP p {probability(row['shap_p'])}, "
+        f"; calibrated SHAP p {probability(row['shap_p'])} (trees) and "
+        f"{probability(row['linear_group_p'])} (linear), "
         + ("among the drivers" if row["top_driver"] else "not among the drivers")
         + (" (borderline)" if row["driver_borderline"] else "")
         if math.isfinite(row["shap_p"])

@@ -109,8 +109,9 @@ def gene_rows(run: AuditRun) -> list[Row]:
         rows.append(
             {"gene": r["gene"], "outcome": OUTCOME_TITLES[r["outcome"]], "measurement": r["measurement"],
              "n": lines.get((r["measurement"], r["outcome"]), ""),
-             "with": int(r["members"]) - 1, "p": p_text(r["p"]), "q": p_text(r["q"]),
-             "linear_p": p_text(r["linear_p"]), "champion": champion}
+             "with": int(r["members"]) - 1, "q": p_text(r["q"]),
+             "p": f"{p_text(r['p'])} \u00b1 {r['p_error']:.2f}",
+             "linear_p": p_text(r["linear_group_p"]), "champion": champion}
         )  # fmt: skip
     return rows
 
