@@ -12,11 +12,11 @@ STAMP := $(VENV)/.made-from-$(firstword $(shell cat requirements.lock pyproject.
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install train audit calibrate test check check-style check-format check-types check-docs predict ui data smoke clean lock
+.PHONY: help install train audit atlas signatures calibrate test check check-style check-format check-types check-docs predict ui data smoke clean lock
 
 help:  ## Show this list
 	@echo "Usage: make TARGET"
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-9s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' Makefile
 
 train: $(STAMP)  ## Get the data, train the three models and evaluate them  [CONFIG=configs/train.yaml]
 	$(BIN)/crossres train --config "$(CONFIG)"
@@ -29,6 +29,12 @@ calibrate: $(STAMP)  ## Simulate how often each way to call a driver is wrong  [
 
 audit: $(STAMP)  ## Audit the review's claims without training  [CONFIG=configs/train.yaml]
 	$(BIN)/crossres audit --config "$(CONFIG)"
+
+atlas: $(STAMP)  ## Show how far every drug goes with radiation, with a page to search  [CONFIG=configs/train.yaml]
+	$(BIN)/crossres atlas --config "$(CONFIG)"
+
+signatures: $(STAMP)  ## Put published radiation signatures on trial, beside our models if they are trained
+	$(BIN)/crossres signatures --config "$(CONFIG)" --jobs $(JOBS)
 
 predict: $(STAMP)  ## Score new profiles  INPUT=profiles.csv OUTPUT=scores.csv [MODEL=folder or task]
 	@test -n "$(INPUT)" && test -n "$(OUTPUT)" || \

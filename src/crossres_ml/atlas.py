@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +30,10 @@ from crossres_ml.scan.atlas import Atlas, make_atlas
 from crossres_ml.scan.atlas_classes import class_table, genotoxic_test
 from crossres_ml.scan.atlas_data import ATLAS_TABLES, NAME_TABLES, AtlasData, atlas_data
 from crossres_ml.scan.drug_names import find_drug
-from crossres_ml.sources.resolve import cache_folder
+from crossres_ml.sources.registry import load_registry
+from crossres_ml.sources.resolve import cache_folder, resolve
 from crossres_ml.sources.simulated import simulate
-from crossres_ml.sources.tables import load_tables
+from crossres_ml.sources.tables import TABLES, load_tables
 
 DRAWS = 1000
 
@@ -98,6 +99,34 @@ class AtlasFolder:
         return table.loc[found]
 
 
+def with_files(plan: DataPlan, names: tuple[str, ...], mirror: Path | None = None) -> DataPlan:
+    """Add files to a plan that the cohort is not made of.
+
+    Parameters
+    ----------
+    plan : DataPlan
+        Decided.
+    names : tuple of str
+        Tables that are wanted too.
+    mirror : Path, optional
+        Folder with the public files.
+
+    Returns
+    -------
+    DataPlan
+        The same decision; of real data with the files of these tables, verified.
+
+    Raises
+    ------
+    SourceError
+        If some of them are missing or damaged.
+    """
+    wanted = sorted({s for n in names for s in (*TABLES[n].sources, *TABLES[n].also)} - set(plan.found))
+    if plan.kind == "simulated" or not wanted:
+        return plan
+    return replace(plan, found={**plan.found, **resolve(load_registry(), mirror=mirror, ids=wanted)})
+
+
 def tables_of(
     plan: DataPlan, config: TrainConfig, panels: Panels, names: tuple[str, ...]
 ) -> dict[str, pd.DataFrame]:
@@ -157,7 +186,7 @@ def atlas(
     AtlasFolder
         Where it is.
     """
-    plan = plan_data(config, mirror)
+    plan = with_files(plan_data(config, mirror), (*ATLAS_TABLES, *NAME_TABLES), mirror)
     announce(plan.kind)
     refuse_foreign(output)
     claims = load_claims()

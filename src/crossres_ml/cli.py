@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from crossres_ml.cli_options import RESULTS, Mirror, TrackingUri
+from crossres_ml.cli_scan import scans
 from crossres_ml.errors import CrossresError, SourceError
 from crossres_ml.logs import show_logs
 
@@ -31,16 +33,7 @@ data = typer.Typer(
     help="The public data files: what is at hand, fetch the rest, verify.", no_args_is_help=True
 )
 app.add_typer(data, name="data")
-
-Mirror = Annotated[
-    Path | None,
-    typer.Option(
-        "--mirror",
-        metavar="FOLDER",
-        help="Folder that holds the data files.",
-        show_default="CROSSRES_MIRROR, or ../shared/data/mirror if it exists",
-    ),
-]
+app.add_typer(scans)
 
 
 def _version(asked: bool) -> None:
@@ -127,13 +120,6 @@ def _show(looks: Sequence[Look], origins: Mapping[str, str] | None = None) -> in
     said = ", ".join(f"{counts[state]} {state}" for state in styles)
     typer.echo(f"{len(looks)} sources: {said}")
     return int(counts["damaged"] + counts["missing"] > 0)
-
-
-RESULTS = Path("artifacts/latest")
-TrackingUri = Annotated[
-    str,
-    typer.Option("--tracking-uri", envvar="MLFLOW_TRACKING_URI", help="Where MLflow keeps the runs."),
-]
 
 
 @app.command()

@@ -21,7 +21,7 @@ from crossres_ml.artifacts import (
     write_manifest,
     write_table,
 )
-from crossres_ml.atlas import tables_of
+from crossres_ml.atlas import tables_of, with_files
 from crossres_ml.config import Panels, TrainConfig
 from crossres_ml.errors import ConfigError
 from crossres_ml.gather import gather_cohort, plan_data
@@ -145,7 +145,7 @@ def signatures(
     SignatureFolder
         Where it is.
     """
-    plan = plan_data(config, mirror)
+    plan = with_files(plan_data(config, mirror), SIGNATURE_TABLES, mirror)
     announce(plan.kind)
     refuse_foreign(output)
     ours, champion, digest = our_results(results)

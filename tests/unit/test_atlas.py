@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import statsmodels.api as sm
+import yaml
 from scipy.stats import fisher_exact, pearsonr, rankdata, spearmanr
 from scipy.stats.contingency import odds_ratio
 
@@ -19,6 +20,7 @@ from crossres_ml.atlas import atlas as run_atlas
 from crossres_ml.audit.adjust import tissue_design
 from crossres_ml.audit.claims import load_claims
 from crossres_ml.audit.drug_classes import leave_one_out_mean
+from crossres_ml.cli import main
 from crossres_ml.cohort.cohort import Cohort
 from crossres_ml.config import Panels, TrainConfig
 from crossres_ml.errors import CohortError, ConfigError
@@ -344,3 +346,33 @@ def test_page_escapes_names(folder: AtlasFolder, tmp_path: Path) -> None:
     )
     assert "<img" not in page
     assert "&lt;img src=x" in page
+
+
+def test_command(
+    small_config: TrainConfig,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    config = small_config.model_copy(update={"simulated_lines": 150})
+    (tmp_path / "c.yaml").write_text(yaml.safe_dump(config.model_dump(mode="json")), encoding="utf-8")
+    asked = [
+        "crossres",
+        "atlas",
+        "--config",
+        str(tmp_path / "c.yaml"),
+        "--output",
+        str(tmp_path / "a"),
+        "--drug",
+    ]
+    monkeypatch.setattr("sys.argv", [*asked, "sn 38"])
+    with pytest.raises(SystemExit, match="0"):
+        main()
+    said = capsys.readouterr().out
+    assert said.startswith("SIMULATED")
+    assert "ctrp:SN-38" in said
+    assert "odds ratio of top thirds" in said
+    monkeypatch.setattr("sys.argv", [*asked, "sn39"])
+    with pytest.raises(SystemExit, match="2"):
+        main()
+    assert "perhaps: SN-38" in capsys.readouterr().err

@@ -44,7 +44,7 @@ class Trial:
         One row a signature and way, and one a model of ours and set of lines: name, kind, way, rule,
         expected, listed, asked, found, lines, lineages, line_set; spearman and r2 with _low and _high; of
         random sets: random_spearman, random_r2 (medians), percentile, p, q; r2_percentile; against (the best
-        of our models) and spearman_difference, r2_difference with _low, _high (signature minus ours, positive =
+        of our models) and spearman_difference, r2_difference with _low, _high (signature minus ours: above 0
         the signature is better); note.
     predictions : pandas.DataFrame
         name, way, repeat, fold, model_id, response, score, expected.

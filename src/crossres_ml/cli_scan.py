@@ -1,0 +1,89 @@
+"""Commands that search and compare without training: the atlas, and the published signatures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from crossres_ml.cli_options import RESULTS, Mirror
+
+scans = typer.Typer()
+ConfigFile = Annotated[
+    Path | None, typer.Option("--config", help="Configuration file.", show_default="configs/train.yaml")
+]
+Data = Annotated[
+    str | None, typer.Option("--data", help="auto, real or simulated; overrules the configuration.")
+]
+
+
+@scans.command()
+def atlas(
+    config: ConfigFile = None,
+    data: Data = None,
+    drug: Annotated[
+        str | None, typer.Option(help="Show this drug; its name may lack case and punctuation.")
+    ] = None,
+    mirror: Mirror = None,
+    output: Annotated[Path, typer.Option(help="Folder of the atlas.")] = Path("artifacts/atlas"),
+) -> None:
+    """Show how far every drug goes with radiation in the same lines, with a page to search."""
+    from crossres_ml.atlas import atlas as run
+    from crossres_ml.config import load_panels, load_train_config
+    from crossres_ml.terminal import first_line
+    from crossres_ml.terminal_scan import show_atlas, show_drug
+
+    with first_line() as announce:
+        done = run(
+            load_train_config(config, data=data),
+            load_panels(),
+            output=output,
+            mirror=mirror,
+            announce=announce,
+        )
+    if drug is None:
+        show_atlas(done)
+    else:
+        show_drug(done, drug)
+
+
+@scans.command()
+def signatures(
+    config: ConfigFile = None,
+    data: Data = None,
+    results: Annotated[
+        Path | None,
+        typer.Option(
+            help="Training run whose models are compared with.",
+            show_default="artifacts/latest, if it is there",
+        ),
+    ] = None,
+    sets: Annotated[int, typer.Option(min=19, help="Random sets of genes for each signature.")] = 500,
+    mirror: Mirror = None,
+    output: Annotated[Path, typer.Option(help="Folder of the trial.")] = Path("artifacts/signatures"),
+    jobs: Annotated[
+        int, typer.Option(min=1, help="Parallel processes; the results do not depend on it.")
+    ] = 2,
+) -> None:
+    """Put published radiation signatures on trial: held-out lines, random gene sets, our models."""
+    from crossres_ml.config import load_panels, load_train_config
+    from crossres_ml.signatures import signatures as run
+    from crossres_ml.terminal import first_line, show_progress
+    from crossres_ml.terminal_scan import show_signatures
+
+    if results is None and (RESULTS / "predictions.parquet").is_file():
+        results = RESULTS
+    with show_progress("folds", 1) as progress, first_line() as announce:
+        done = run(
+            load_train_config(config, data=data),
+            load_panels(),
+            output=output,
+            results=results,
+            mirror=mirror,
+            sets=sets,
+            jobs=jobs,
+            progress=progress,
+            announce=announce,
+        )
+    show_signatures(done)
