@@ -116,7 +116,7 @@ def permute(
         `DRAW_COLUMNS`: what each list would have called in each permutation.
     expected : pandas.DataFrame
         list, null, p (each small p of the list as observed, sorted), count: mean number of events of a
-        permutation that fit the list with a p as small.
+        permutation that fit the list with a p as small, (total + 1) / (draws + 1).
     """
     store = FoldStore(folder) if folder is not None else None
     observed = {n: np.sort(x.p[x.fits & (np.nan_to_num(x.p, nan=1.0) <= CAP)]) for n, x in tests.items()}
@@ -137,7 +137,8 @@ def permute(
         progress(numbers[-1] + 1, draws)
     called = pd.concat([c for c, _ in parts], ignore_index=True)
     expected = parts[0][1].copy()
-    expected["count"] = sum(e["count"].to_numpy(dtype=float) for _, e in parts) / draws
+    total = sum(e["count"].to_numpy(dtype=float) for _, e in parts)
+    expected["count"] = (total + 1) / (draws + 1)  # as in a permutation p-value: none seen is not none
     return called, expected
 
 

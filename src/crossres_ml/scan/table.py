@@ -73,11 +73,30 @@ def event_table(
     out["p_difference"] = main.p[:, DIFFERENCE]
     worse = main.se[:, :2].max(axis=1)
     out["both_mde"] = (stdtrit(main.df, 1 - cut) + stdtrit(main.df, _EACH)) * worse
-    return out.join(_best(out.index, tests, expected, level))
+    return out.join(best_lists(out.index, tests, expected, level))
 
 
-def _best(index: pd.Index, tests: Mapping[str, Tests], expected: pd.DataFrame, level: float) -> pd.DataFrame:
-    """Best list of each event, with its p, its q and its rate by permutations."""
+def best_lists(
+    index: pd.Index, tests: Mapping[str, Tests], expected: pd.DataFrame, level: float
+) -> pd.DataFrame:
+    """Find the list that each event fits best.
+
+    Parameters
+    ----------
+    index : pandas.Index
+        Events.
+    tests : mapping of str to Tests
+        List -> its tests.
+    expected : pandas.DataFrame
+        Of the permutations.
+    level : float
+        False discovery rate.
+
+    Returns
+    -------
+    pandas.DataFrame
+        best_list, list_p, list_q, list_rate, list, by_bh, as in `event_table`.
+    """
     p = np.column_stack([np.where(x.fits, np.nan_to_num(x.p, nan=1.0), 2.0) for x in tests.values()])
     # a list of one modality comes first only where its own conditions hold, for then the event is not of both
     best = p.argmin(axis=1)

@@ -1,0 +1,79 @@
+"""What a scan shows on the terminal: the top of each list, and the answer in sentences."""
+
+from __future__ import annotations
+
+import json
+
+import pandas as pd
+import typer
+
+from crossres_ml.scan.both import LISTS
+from crossres_ml.scanning import Scanned
+from crossres_ml.terminal import SIMULATED
+
+_SHOWN = 8
+
+
+def show_scan(done: Scanned) -> None:
+    """Print the first events of each list, the answer, and where the rest is.
+
+    Parameters
+    ----------
+    done : Scanned
+        A finished or current scan.
+    """
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = 150  # a pipe has no width; the default of 80 would break rows apart
+    events = done.table
+    about = json.loads((done.folder / "scan.json").read_text(encoding="utf-8"))
+    level = about["settings"]["level"]
+    columns = (
+        "event",
+        "lines",
+        "with it",
+        "radiation",
+        "chemotherapy",
+        "p",
+        "rate",
+        "all adjusted",
+        "",
+    )
+    for name, it in LISTS.items():
+        own = events[events.best_list == name].head(_SHOWN)
+        called = int((own["list"] == name).sum())
+        title = f"{it.label}: {'called' if called else 'none called; the first'} at a rate below {level:.0%}"
+        table = Table(*columns, title=title, box=None, title_justify="left", pad_edge=False)
+        for _, row in (own.head(called) if called else own.head(3)).iterrows():
+            table.add_row(*_cells(row))
+        console.print(table)
+    console.print(
+        "radiation, chemotherapy: standardised slope with 95 % interval, adjusted for lineage (mutations: "
+        "burden too); higher = more resistant.\np: the larger of two one-sided ones in a list of both. rate: "
+        "false discovery rate by permutations inside lineages; * by Benjamini and Hochberg's q as well.\n"
+    )
+    for sentence in about["answer"]:
+        typer.echo(sentence)
+    typer.echo("scanned anew" if done.fresh else "nothing has changed: the scan is current")
+    typer.echo(f"tables: {done.folder}")
+    if done.kind == "simulated":
+        typer.echo(SIMULATED)
+
+
+def _cells(row: pd.Series) -> tuple[str, ...]:
+    def effect(name: str) -> str:
+        return f"{row[name]:+.2f} ({row[f'{name}_low']:+.2f},{row[f'{name}_high']:+.2f})"
+
+    full = f"{row.radiation_full:+.2f} {row.chemotherapy_full:+.2f}"
+    marks = ["antibody not validated"] if row.caution else []
+    if isinstance(row.carried_by, str) and row.carried_by:
+        marks.append(f"carried by {row.carried_by}")
+    if str(row.beyond_arm) == "False":
+        marks.append(f"not beyond arm {row.arm}")
+    carriers = "-" if pd.isna(row.carriers) else f"{row.carriers:.0f}"
+    rate = f"{row.list_rate:.3f}{' *' if row.by_bh else ''}"
+    numbers = (f"{row.n:.0f}", carriers, effect("radiation"), effect("chemotherapy"), f"{row.list_p:.1e}")
+    return (str(row.label), *numbers, rate, full, "; ".join(marks))
