@@ -12,7 +12,7 @@ STAMP := $(VENV)/.made-from-$(firstword $(shell cat requirements.lock pyproject.
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install train audit atlas signatures calibrate test check check-style check-format check-types check-docs predict ui data smoke clean lock
+.PHONY: help install train audit scan atlas signatures calibrate test check check-style check-format check-types check-docs predict ui data smoke clean lock
 
 help:  ## Show this list
 	@echo "Usage: make TARGET"
@@ -29,6 +29,9 @@ calibrate: $(STAMP)  ## Simulate how often each way to call a driver is wrong  [
 
 audit: $(STAMP)  ## Audit the review's claims without training  [CONFIG=configs/train.yaml]
 	$(BIN)/crossres audit --config "$(CONFIG)"
+
+scan: $(STAMP)  ## Search everything for events that go with resistance to both  [EVENTS=yours.csv]
+	$(BIN)/crossres scan --config "$(CONFIG)" --jobs $(JOBS) $(if $(EVENTS),--events "$(EVENTS)")
 
 atlas: $(STAMP)  ## Show how far every drug goes with radiation, with a page to search  [CONFIG=configs/train.yaml]
 	$(BIN)/crossres atlas --config "$(CONFIG)"

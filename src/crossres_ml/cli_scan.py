@@ -87,3 +87,37 @@ def signatures(
             announce=announce,
         )
     show_signatures(done)
+
+
+@scans.command()
+def scan(
+    config: ConfigFile = None,
+    data: Data = None,
+    events: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Events of your own: model_id, and one column of 0/1 or numbers each."
+        ),
+    ] = None,
+    mirror: Mirror = None,
+    output: Annotated[Path, typer.Option(help="Folder of the scan.")] = Path("artifacts/scan"),
+    jobs: Annotated[int, typer.Option(min=1, help="Threads; the results do not depend on it.")] = 2,
+) -> None:
+    """Search everything that was measured for events that go with resistance to both modalities."""
+    from crossres_ml.config import load_panels, load_train_config
+    from crossres_ml.scanning import scan_events
+    from crossres_ml.terminal import first_line, show_progress
+    from crossres_ml.terminal_events import show_scan
+
+    with show_progress("permutations", 100) as progress, first_line() as announce:
+        done = scan_events(
+            load_train_config(config, data=data),
+            load_panels(),
+            output=output,
+            events_file=events,
+            mirror=mirror,
+            jobs=jobs,
+            progress=progress,
+            announce=announce,
+        )
+    show_scan(done)
