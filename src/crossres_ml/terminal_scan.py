@@ -118,7 +118,7 @@ def show_drug(done: AtlasFolder, name: str) -> None:
         for label, text in (("class", kind), ("does", row.mechanism or row.targets)):
             if text:
                 typer.echo(f"  {label:<25}{text}")
-        typer.echo(f"  {'lines with radiation':<25}{row.n} of {row.patients} patients")
+        typer.echo(f"  {'lines with radiation':<25}{row.n}, of {row.patients} patients")
         if row.note:
             typer.echo(f"  {'not measured':<25}{row.note}")
         if not math.isnan(row.spearman):

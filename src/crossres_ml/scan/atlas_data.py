@@ -120,7 +120,7 @@ def _described(info: pd.DataFrame, tables: Mapping[str, pd.DataFrame]) -> pd.Dat
     ctrp = info.dataset == "ctrp"
     for column, own, gdsc in (
         ("targets", "targets", "target_name"),
-        ("mechanism", "drug_class", "pathway"),
+        ("mechanism", "drug_class", ""),
         ("drug_class", "gdsc_class", "pathway"),
     ):
         first = _column(tables.get("ctrp_drugs"), own, info.drug)
