@@ -173,7 +173,7 @@ def test_contributions_are_sums_over_held_out_lines(run: Run) -> None:
     one = run.config.model_copy(update={"models": ("lineage_mean", "ridge")})
     _, contributions = run_fold(data, one)
     view, X = data.views["radiation"], data.X_test.loc[data.truth["radiation"].index]
-    model = ResistanceModel("ridge", one.features, one.inner_folds, one.seed).fit(view)
+    model = ResistanceModel("ridge", one.features, one.inner_folds, one.seed, one.tuning).fit(view)
     values = model.explain(X)
     values = values - values.mean()
     assert set(contributions.model) == {"ridge"}
