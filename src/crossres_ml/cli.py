@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from crossres_ml.cli_options import RESULTS, Mirror, TrackingUri
+from crossres_ml.cli_options import RESULTS, ConfigFile, Data, Jobs, Mirror, TrackingUri
 from crossres_ml.cli_scan import scans
 from crossres_ml.errors import CrossresError, SourceError
 from crossres_ml.logs import show_logs
@@ -124,18 +124,12 @@ def _show(looks: Sequence[Look], origins: Mapping[str, str] | None = None) -> in
 
 @app.command()
 def train(
-    config: Annotated[
-        Path | None, typer.Option(help="Configuration file.", show_default="configs/train.yaml")
-    ] = None,
-    data: Annotated[
-        str | None, typer.Option("--data", help="auto, real or simulated; overrules the configuration.")
-    ] = None,
+    config: ConfigFile = None,
+    data: Data = None,
     mirror: Mirror = None,
     output: Annotated[Path, typer.Option(help="Folder of results.")] = RESULTS,
     tracking_uri: TrackingUri = "sqlite:///mlflow.db",
-    jobs: Annotated[
-        int, typer.Option(min=1, help="Parallel processes; the results do not depend on it.")
-    ] = 2,
+    jobs: Jobs = 2,
 ) -> None:
     """Get the data, train the three models, evaluate, explain, save and log them."""
     from crossres_ml.config import load_panels, load_train_config
@@ -160,9 +154,7 @@ def train(
 
 @app.command()
 def audit(
-    config: Annotated[
-        Path | None, typer.Option(help="Configuration file.", show_default="configs/train.yaml")
-    ] = None,
+    config: ConfigFile = None,
     claims: Annotated[
         Path | None, typer.Option(help="Claims to audit.", show_default="configs/claims.yaml")
     ] = None,
@@ -170,18 +162,14 @@ def audit(
         int | None, typer.Option(min=19, help="Permutations; overrules the configuration.")
     ] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Seed; overrules the configuration.")] = None,
-    data: Annotated[
-        str | None, typer.Option("--data", help="auto, real or simulated; overrules the configuration.")
-    ] = None,
+    data: Data = None,
     mirror: Mirror = None,
     output: Annotated[Path, typer.Option(help="Folder of the audit.")] = Path("artifacts/audit"),
     results: Annotated[
         Path, typer.Option(help="Training run whose champions' ranks are shown beside, if it is there.")
     ] = RESULTS,
     tracking_uri: TrackingUri = "sqlite:///mlflow.db",
-    jobs: Annotated[
-        int, typer.Option(min=1, help="Parallel processes; the results do not depend on it.")
-    ] = 2,
+    jobs: Jobs = 2,
 ) -> None:
     """Audit the review's claims: whether the named genes rank as drivers, against calibrated nulls."""
     from crossres_ml.config import load_panels, load_train_config, with_audit
@@ -207,21 +195,15 @@ def audit(
 
 @app.command()
 def calibrate(
-    config: Annotated[
-        Path | None, typer.Option(help="Configuration file.", show_default="configs/train.yaml")
-    ] = None,
-    data: Annotated[
-        str | None, typer.Option("--data", help="auto, real or simulated; overrules the configuration.")
-    ] = None,
+    config: ConfigFile = None,
+    data: Data = None,
     simulations: Annotated[
         int, typer.Option(min=2, help="Simulated outcomes of every strength, twice as many without a driver.")
     ] = 30,
     draws: Annotated[int, typer.Option(min=19, help="Permutations behind a p-value.")] = 99,
     mirror: Mirror = None,
     output: Annotated[Path, typer.Option(help="Folder of results.")] = Path("artifacts/calibration"),
-    jobs: Annotated[
-        int, typer.Option(min=1, help="Parallel processes; the results do not depend on it.")
-    ] = 2,
+    jobs: Jobs = 2,
 ) -> None:
     """Measure how often each way to call a driver is wrong, and how often it finds one, by simulation."""
     from crossres_ml.audit.calibrate import Settings

@@ -8,6 +8,13 @@ from typing import Annotated
 import typer
 
 RESULTS = Path("artifacts/latest")
+ConfigFile = Annotated[
+    Path | None, typer.Option("--config", help="Configuration file.", show_default="configs/train.yaml")
+]
+Data = Annotated[
+    str | None, typer.Option("--data", help="auto, real or simulated; overrules the configuration.")
+]
+Jobs = Annotated[int, typer.Option(min=1, help="Parallel processes; the results do not depend on it.")]
 Mirror = Annotated[
     Path | None,
     typer.Option(

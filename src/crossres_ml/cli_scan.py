@@ -1,4 +1,4 @@
-"""Commands that search and compare without training: the atlas, and the published signatures."""
+"""Commands that search and compare without training: atlas, published signatures, scan of events."""
 
 from __future__ import annotations
 
@@ -7,15 +7,9 @@ from typing import Annotated
 
 import typer
 
-from crossres_ml.cli_options import RESULTS, Mirror
+from crossres_ml.cli_options import RESULTS, ConfigFile, Data, Jobs, Mirror
 
 scans = typer.Typer()
-ConfigFile = Annotated[
-    Path | None, typer.Option("--config", help="Configuration file.", show_default="configs/train.yaml")
-]
-Data = Annotated[
-    str | None, typer.Option("--data", help="auto, real or simulated; overrules the configuration.")
-]
 
 
 @scans.command()
@@ -62,9 +56,7 @@ def signatures(
     sets: Annotated[int, typer.Option(min=19, help="Random sets of genes for each signature.")] = 500,
     mirror: Mirror = None,
     output: Annotated[Path, typer.Option(help="Folder of the trial.")] = Path("artifacts/signatures"),
-    jobs: Annotated[
-        int, typer.Option(min=1, help="Parallel processes; the results do not depend on it.")
-    ] = 2,
+    jobs: Jobs = 2,
 ) -> None:
     """Put published radiation signatures on trial: held-out lines, random gene sets, our models."""
     from crossres_ml.config import load_panels, load_train_config
