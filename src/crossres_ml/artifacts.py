@@ -188,6 +188,25 @@ def publish(work: Path, final: Path) -> None:
 
 
 @dataclass(frozen=True)
+class Finished:
+    """A folder that a command has made, or found current.
+
+    Attributes
+    ----------
+    folder : Path
+        The folder.
+    kind : str
+        ``real`` or ``simulated``.
+    fresh : bool
+        False when the folder was current and nothing was run.
+    """
+
+    folder: Path
+    kind: str
+    fresh: bool
+
+
+@dataclass(frozen=True)
 class FoldStore:
     """Finished folds of one run key.
 

@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 from crossres_ml.artifacts import (
+    Finished,
     is_current,
     publish,
     refuse_foreign,
@@ -39,22 +40,8 @@ DRAWS = 1000
 
 
 @dataclass(frozen=True)
-class AtlasFolder:
-    """A finished atlas.
-
-    Attributes
-    ----------
-    folder : Path
-        Its folder.
-    kind : str
-        ``real`` or ``simulated``.
-    fresh : bool
-        False when the folder was current and nothing was run.
-    """
-
-    folder: Path
-    kind: str
-    fresh: bool
+class AtlasFolder(Finished):
+    """A finished atlas."""
 
     @property
     def table(self) -> pd.DataFrame:

@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 from crossres_ml.artifacts import (
+    Finished,
     is_current,
     publish,
     refuse_foreign,
@@ -31,22 +32,8 @@ from crossres_ml.gather import gather_cohort, plan_data
 
 
 @dataclass(frozen=True)
-class Calibrated:
-    """Outcome of `calibrate_methods`.
-
-    Attributes
-    ----------
-    folder : Path
-        Folder of results.
-    kind : str
-        ``real`` or ``simulated``.
-    fresh : bool
-        False when the folder was current and nothing was run.
-    """
-
-    folder: Path
-    kind: str
-    fresh: bool
+class Calibrated(Finished):
+    """Outcome of `calibrate_methods`."""
 
     @property
     def level_and_power(self) -> pd.DataFrame:

@@ -9,7 +9,15 @@ from pathlib import Path
 
 import pandas as pd
 
-from crossres_ml.artifacts import is_current, publish, refuse_foreign, run_key, sha256, write_manifest
+from crossres_ml.artifacts import (
+    Finished,
+    is_current,
+    publish,
+    refuse_foreign,
+    run_key,
+    sha256,
+    write_manifest,
+)
 from crossres_ml.audit.claims import load_claims
 from crossres_ml.config import Panels, ScanConfig, TrainConfig
 from crossres_ml.errors import SchemaError
@@ -18,22 +26,8 @@ from crossres_ml.scan.segments import Places, places_of
 
 
 @dataclass(frozen=True)
-class Scanned:
-    """Outcome of `scan_events`.
-
-    Attributes
-    ----------
-    folder : Path
-        Folder of results.
-    kind : str
-        ``real`` or ``simulated``.
-    fresh : bool
-        False when the folder was current and nothing was run.
-    """
-
-    folder: Path
-    kind: str
-    fresh: bool
+class Scanned(Finished):
+    """Outcome of `scan_events`."""
 
     @property
     def table(self) -> pd.DataFrame:

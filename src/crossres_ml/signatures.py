@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 from crossres_ml.artifacts import (
+    Finished,
     is_current,
     publish,
     refuse_foreign,
@@ -34,22 +35,8 @@ _PREDICTIONS, _SUMMARY = "predictions.parquet", "summary.json"
 
 
 @dataclass(frozen=True)
-class SignatureFolder:
-    """A finished trial.
-
-    Attributes
-    ----------
-    folder : Path
-        Its folder.
-    kind : str
-        ``real`` or ``simulated``.
-    fresh : bool
-        False when the folder was current and nothing was run.
-    """
-
-    folder: Path
-    kind: str
-    fresh: bool
+class SignatureFolder(Finished):
+    """A finished trial."""
 
     @property
     def table(self) -> pd.DataFrame:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from crossres_ml.artifacts import (
+    Finished,
     is_current,
     publish,
     refuse_foreign,
@@ -25,22 +26,8 @@ Telling = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
-class Trained:
-    """Outcome of `train`.
-
-    Attributes
-    ----------
-    folder : Path
-        Folder of results.
-    kind : str
-        ``real`` or ``simulated``.
-    fresh : bool
-        False when the folder was current and nothing was run.
-    """
-
-    folder: Path
-    kind: str
-    fresh: bool
+class Trained(Finished):
+    """Outcome of `train`."""
 
 
 def train(
