@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from crossres_ml.errors import CrossresError
 
 MANIFEST = "manifest.json"
-_PACKAGES = ("lightgbm", "numpy", "pandas", "scikit-learn", "scipy", "skops")
+_PACKAGES = ("lightgbm", "numpy", "pandas", "scikit-learn", "scipy")
 
 
 @contextmanager

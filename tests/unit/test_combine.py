@@ -12,7 +12,7 @@ from scipy.optimize import nnls
 from scipy.stats import rankdata, spearmanr
 
 from crossres_ml.errors import LeakageError
-from crossres_ml.models.combine import Combination
+from crossres_ml.models.combine import Combination, Rule
 from crossres_ml.models.estimators import TrainingView
 from crossres_ml.models.resistance import FittedModel
 
@@ -188,8 +188,11 @@ def test_shares_of_a_stack_add_up_to_its_score() -> None:
     assert np.isnan(stack.spread(FRESH)).all()
 
 
-def test_shares_of_both_are_in_units_of_the_spread_of_each_part() -> None:
-    both = Combination("mean_rank", two()).fit_both(BOTH, "mean_of_two")
+@pytest.mark.parametrize("rule", ["mean_rank", "product"])
+def test_shares_of_both_add_up_to_its_score(rule: Rule) -> None:
+    both = Combination(rule, two()).fit_both(BOTH, "both")
     shares = both.explain(FRESH)
-    np.testing.assert_allclose(shares["a"], (FRESH["a"] - 1) / GOOD.std() / 2)
-    np.testing.assert_allclose(shares["b"], (FRESH["b"] - 1) / SECOND[:N].std() / 2)
+    middle = pd.DataFrame(1.0, ["x"], ["a", "b"])  # where both members' shares are 0
+    expected = both.score(FRESH) - both.score(middle)
+    np.testing.assert_allclose(shares.to_numpy().sum(axis=1), expected, atol=1e-12)
+    assert (shares.abs().max() > 1e-3).all()

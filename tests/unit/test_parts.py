@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-import skops.io
 from sklearn.ensemble import ExtraTreesRegressor
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import Ridge
@@ -23,7 +22,8 @@ from crossres_ml.errors import BundleError
 from crossres_ml.models.estimators import TrainingView
 from crossres_ml.models.fit import ModelSet
 from crossres_ml.models.forest import Forest
-from crossres_ml.models.parts import _canonical, load_model, reads_profile, save_model
+from crossres_ml.models.linear import LinearWeights
+from crossres_ml.models.parts import load_model, reads_profile, save_model
 from crossres_ml.models.resistance import FittedModel
 
 RNG = np.random.default_rng(0)
@@ -86,18 +86,22 @@ def linear() -> Pipeline:
     return make_pipeline(SimpleImputer(), StandardScaler(), Ridge(2.0)).fit(X, Y)
 
 
-def test_skops_files_are_the_same_again_and_still_read() -> None:
-    """skops names nodes by memory address: two objects with equal content give equal bytes only rewritten."""
-    one, two = (skops.io.dumps(linear()) for _ in range(2))
-    assert one != two
-    assert _canonical(one) == _canonical(two) == _canonical(_canonical(one))
-    loaded = skops.io.loads(_canonical(one), trusted=["numpy.dtype"])
-    np.testing.assert_array_equal(loaded.predict(FRESH), linear().predict(FRESH))
-    other = make_pipeline(SimpleImputer(), StandardScaler(), Ridge(3.0)).fit(X, Y)
-    assert _canonical(skops.io.dumps(other)) != _canonical(one)
+def test_a_linear_model_scores_and_explains_as_its_pipeline() -> None:
+    weights = LinearWeights.of(linear())
+    np.testing.assert_allclose(weights.score(FRESH.astype(float)), linear().predict(FRESH), rtol=1e-5)
+    shares = weights.explain(FRESH)
+    np.testing.assert_allclose(shares.sum(axis=1), weights.score(FRESH) - weights.intercept[0])
 
 
-@pytest.mark.parametrize("name", ["gp", "extra_trees", "joint_gp"])
+@pytest.mark.parametrize("name", ["fill", "scale", "coefficients"])
+def test_linear_models_with_missing_numbers_are_refused(name: str) -> None:
+    weights = LinearWeights.of(linear())
+    for bad in (getattr(weights, name)[:-1], getattr(weights, name) * np.nan):
+        with pytest.raises(BundleError, match="the numbers of the linear model do not fit together"):
+            dataclasses.replace(weights, **{name: bad})
+
+
+@pytest.mark.parametrize("name", ["gp", "extra_trees", "joint_gp", "ridge"])
 def test_arrays_have_no_time_and_no_pickle(name: str, fold_models: ModelSet, tmp_path: Path) -> None:
     save_model(fold_models.get("cross", name), tmp_path)
     with zipfile.ZipFile(tmp_path / "model.npz") as file:

@@ -1,4 +1,4 @@
-"""A trained model as a folder: text, JSON, arrays and skops; nothing that runs code when it is loaded.
+"""A trained model as a folder: text, JSON and arrays; nothing that runs code when it is loaded.
 
 A bundle carries its own recipe: the ordered features with block, unit, training median and range,
 the label rule, the calibration, the hashes of the data, and the versions. Predicting needs no
@@ -261,8 +261,8 @@ def load_bundle(folder: Path) -> Bundle:
             do="train again",
         )
     try:
-        model = load_model(recipe["model"], folder)
         profile = load_profile(recipe["profile"], folder) if recipe["profile"] else None
+        model = load_model(recipe["model"], folder, profile)
         scorer = load_scorer(recipe["gene_sets"], folder) if recipe["gene_sets"] else None
     except Exception as e:
         raise BundleError(f"the model cannot be loaded: {e}", where=str(folder), do="train again") from e

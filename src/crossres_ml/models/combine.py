@@ -120,14 +120,35 @@ class Combination(FittedModel):
 
     def score(self, X: pd.DataFrame) -> np.ndarray:
         """Combine the members' scores."""
-        parts = [m.predict(X) for m in self.members]
-        scores = np.column_stack([p.score for p in parts])
-        return self._combined(scores, np.column_stack([p.probability for p in parts]))
+        scores = np.column_stack([m.score(X) for m in self.members])
+        return self._combined(scores, self._probabilities(scores))
+
+    def _probabilities(self, scores: np.ndarray) -> np.ndarray:
+        parts = zip(self.members, scores.T, strict=True)
+        return np.column_stack([m.calibration.apply(s)["probability"] for m, s in parts])
 
     def explain(self, X: pd.DataFrame) -> pd.DataFrame:
-        """Weighted shares of the members, each in units of the spread of its scores."""
-        live = [(m, w / s) for m, w, s in zip(self.members, self.weights, self.scales, strict=True) if w > 0]
-        return add_shares([m.explain(X) * factor for m, factor in live])
+        """Shares of the members, scaled so that they add up to the change of the combined score."""
+        if self.rule == "sum":
+            live = [
+                (m, w / s) for m, w, s in zip(self.members, self.weights, self.scales, strict=True) if w > 0
+            ]
+            return add_shares([m.explain(X) * factor for m, factor in live])
+        shares = [m.explain(X) for m in self.members]
+        scores = np.column_stack([m.score(X) for m in self.members])
+        start = scores - np.column_stack([s.to_numpy().sum(axis=1) for s in shares])
+        factors = self._slopes(start, scores)
+        return add_shares([s.mul(f, axis=0) for s, f in zip(shares, factors.T, strict=True)])
+
+    def _slopes(self, start: np.ndarray, end: np.ndarray) -> np.ndarray:
+        """Change of the combined score per unit of each member's, lines x members."""
+        if self.rule == "product":
+            p, q = self._probabilities(end), self._probabilities(start)
+            # p1 p2 - q1 q2 = (p1 - q1)(p2 + q2) / 2 + (p2 - q2)(p1 + q1) / 2: the Shapley split of two
+            change = (p - q) * (p + q)[:, ::-1] / 2
+            return _per_unit(change, end - start)
+        slopes = [percentile_slopes(a, b, g) for a, b, g in zip(start.T, end.T, self.grids, strict=True)]
+        return np.column_stack(slopes) / len(slopes)
 
     def parameters(self) -> dict[str, Any]:
         """Weight of each member."""
@@ -170,6 +191,30 @@ def mean_percentile(values: np.ndarray, grids: np.ndarray) -> np.ndarray:
     """
     ranks = [np.interp(v, g, GRID) for v, g in zip(values.T, grids, strict=True)]
     return np.asarray(np.mean(ranks, axis=0))
+
+
+def percentile_slopes(start: np.ndarray, end: np.ndarray, grid: np.ndarray) -> np.ndarray:
+    """Change of the percentile per unit, from start to end (the rescale rule of Shrikumar et al. 2017).
+
+    Parameters
+    ----------
+    start, end : numpy.ndarray
+        Shape (lines,).
+    grid : numpy.ndarray
+        Quantiles of one column of `percentile_grids`.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (lines,); 0 where nothing changes.
+    """
+    change = np.interp(end, grid, GRID) - np.interp(start, grid, GRID)
+    return _per_unit(change, end - start)
+
+
+def _per_unit(change: np.ndarray, distance: np.ndarray) -> np.ndarray:
+    moved = np.abs(distance) > 1e-12
+    return np.asarray(np.divide(change, distance, out=np.zeros_like(change), where=moved))
 
 
 def _weights(z: np.ndarray, y: np.ndarray, scored: np.ndarray) -> np.ndarray:

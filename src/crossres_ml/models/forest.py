@@ -1,11 +1,12 @@
 """A forest as plain arrays: what is kept of it, checked when it is read.
 
-skops keeps trees as raw node numbers that scikit-learn follows without looking, and asks for trust in
-them; here every number is checked once, and NumPy walks the trees.
+scikit-learn follows raw node numbers without looking; here every number is checked once, and NumPy
+walks the trees.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -98,12 +99,42 @@ class Forest:
             Shape (lines,).
         """
         values = np.where(np.isnan(X), self.medians, X)
-        rows, total = np.arange(len(X)), np.zeros(len(X))
+        total = np.zeros(len(X))
         for root in self.roots:
             at = np.full(len(X), root)
-            while (live := self.left[at] >= 0).any():
-                r, node = rows[live], at[live]
-                low = values[r, self.feature[node]] <= self.threshold[node]
-                at[live] = np.where(low, self.left[node], self.right[node])
+            for r, _, child in self._walk(values, root):
+                at[r] = child
             total += self.value[at]
         return np.asarray(total / len(self.roots))
+
+    def explain(self, X: np.ndarray) -> np.ndarray:
+        """Path attribution: what each split on the way changed the mean, given to its feature.
+
+        Adds up to score minus mean like SHAP values, at a small part of the cost on deep trees; it
+        favours splits near the leaves a little more (Saabas 2014, "Interpreting random forests").
+
+        Parameters
+        ----------
+        X : numpy.ndarray
+            Lines x features, float32; NaN where not measured.
+
+        Returns
+        -------
+        numpy.ndarray
+            Lines x features.
+        """
+        values = np.where(np.isnan(X), self.medians, X)
+        out = np.zeros(values.shape)
+        for root in self.roots:
+            for r, node, child in self._walk(values, root):
+                np.add.at(out, (r, self.feature[node]), self.value[child] - self.value[node])
+        return np.asarray(out / len(self.roots))
+
+    def _walk(self, values: np.ndarray, root: int) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """Walk all lines down a tree at once: lines still on the way, their nodes, and the next ones."""
+        rows, at = np.arange(len(values)), np.full(len(values), root)
+        while (live := self.left[at] >= 0).any():
+            r, node = rows[live], at[live]
+            low = values[r, self.feature[node]] <= self.threshold[node]
+            at[live] = np.where(low, self.left[node], self.right[node])
+            yield r, node, at[live]

@@ -11,12 +11,12 @@ from scipy.linalg import cho_factor, cho_solve
 from scipy.optimize import minimize_scalar
 from threadpoolctl import threadpool_limits
 
-from crossres_ml.models.combine import mean_percentile, percentile_grids
+from crossres_ml.models.combine import mean_percentile, percentile_grids, percentile_slopes
 from crossres_ml.models.estimators import TrainingView
 from crossres_ml.models.gp import GaussianProcessScore, kernel_specs
 from crossres_ml.models.kernels import BlockKernels
 from crossres_ml.models.machine import KernelMachine
-from crossres_ml.models.profile import PREFIXES, DrugProfile
+from crossres_ml.models.profile import PREFIXES, DrugProfile, add_shares
 from crossres_ml.models.resistance import FittedModel, ResistanceModel, inner_folds
 
 _MOST = 0.98
@@ -86,7 +86,7 @@ class JointModel(FittedModel):
         self.machine = KernelMachine(
             kernels, inputs, self._coefficients(alpha, weights, rows, len(X)), self.means
         )
-        self._centre = X[[c for c in kernels.columns if c.startswith(PREFIXES)]].mean()
+        self.centre = X[[c for c in kernels.columns if c.startswith(PREFIXES)]].mean()
         inverse = cho_solve(factor, np.eye(len(y)))
         groups = pd.concat([pd.Series(v.groups, v.X.index) for v in views])
         groups = groups[~groups.index.duplicated()].loc[X.index]
@@ -144,9 +144,16 @@ class JointModel(FittedModel):
         return mean_percentile(self.machine.predict(X), self.grids)
 
     def explain(self, X: pd.DataFrame) -> pd.DataFrame:
-        """Integrated gradients of the two predictions, each in units of its spread."""
-        shares = self.machine.attribute(X, np.tile(0.5 / self.scales, (len(X), 1)))
-        return shares if self.profile is None else self.profile.hand_on(shares, X, self._centre)
+        """Integrated gradients of the two predictions, each scaled so that they add up to the percentiles."""
+        found = self.machine.predict(X)
+        units = np.eye(2)
+        shares = [self.machine.attribute(X, np.tile(unit, (len(X), 1))) for unit in units]
+        factors = [
+            percentile_slopes(found[:, t] - shares[t].to_numpy().sum(axis=1), found[:, t], self.grids[t]) / 2
+            for t in range(2)
+        ]
+        total = add_shares([s.mul(f, axis=0) for s, f in zip(shares, factors, strict=True)])
+        return total if self.profile is None else self.profile.hand_on(total, X, self.centre)
 
     def parameters(self) -> dict[str, Any]:
         """Give the coupling."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,62 @@ from sklearn.linear_model import ElasticNet, LogisticRegression, Ridge
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from crossres_ml.errors import CohortError
+from crossres_ml.errors import BundleError, CohortError
 from crossres_ml.models.estimators import Estimator, TrainingView
+
+
+@dataclass(frozen=True)
+class LinearWeights:
+    """A fitted linear pipeline as plain arrays, one number a feature: what is kept of it.
+
+    Attributes
+    ----------
+    fill : numpy.ndarray
+        Stands in where a value is missing: the training mean.
+    centre, scale : numpy.ndarray
+        Training mean and spread.
+    coefficients : numpy.ndarray
+        Per unit of spread.
+    intercept : numpy.ndarray
+        Shape (1,).
+    """
+
+    fill: np.ndarray
+    centre: np.ndarray
+    scale: np.ndarray
+    coefficients: np.ndarray
+    intercept: np.ndarray
+
+    def __post_init__(self) -> None:
+        parts = (self.fill, self.centre, self.scale, self.coefficients)
+        if (
+            {p.shape for p in parts} != {(len(self.fill),)}
+            or self.intercept.shape != (1,)
+            or not all(np.isfinite(p).all() for p in (*parts, self.intercept))
+            or (self.scale <= 0).any()
+        ):
+            raise BundleError("the numbers of the linear model do not fit together", do="train again")
+
+    @classmethod
+    def of(cls, pipeline: Pipeline) -> LinearWeights:
+        """Take the numbers out of a fitted imputer, scaler and linear model."""
+        imputer, scaler, model = (pipeline[i] for i in range(3))
+        return cls(
+            imputer.statistics_, scaler.mean_, scaler.scale_, np.ravel(model.coef_),
+            np.ravel(model.intercept_)[:1].astype(float),
+        )  # fmt: skip
+
+    def scaled(self, X: np.ndarray) -> np.ndarray:
+        """Fill and standardise lines x features."""
+        return np.asarray((np.where(np.isnan(X), self.fill, X) - self.centre) / self.scale)
+
+    def score(self, X: np.ndarray) -> np.ndarray:
+        """Linear predictor of lines x features."""
+        return np.asarray(self.scaled(X) @ self.coefficients + self.intercept[0])
+
+    def explain(self, X: np.ndarray) -> np.ndarray:
+        """Exact linear SHAP: coefficient times distance from the training mean (independent features)."""
+        return np.asarray(self.scaled(X) * self.coefficients)
 
 
 class LinearPipeline(Estimator):
@@ -34,23 +89,17 @@ class LinearPipeline(Estimator):
         self.pipeline_: Pipeline = make_pipeline(SimpleImputer(), StandardScaler(), self._final())
         target = view.label if self.fits_label else view.y
         self.pipeline_.fit(view.X[self.columns].to_numpy(dtype=float), target)
+        self.weights_ = LinearWeights.of(self.pipeline_)
         return self
-
-    def _scaled(self, X: pd.DataFrame) -> np.ndarray:
-        return np.asarray(self.pipeline_[:-1].transform(X[self.columns].to_numpy(dtype=float)))
-
-    def _coefficients(self) -> np.ndarray:
-        return np.ravel(self.pipeline_[-1].coef_)
 
     def score(self, X: pd.DataFrame) -> np.ndarray:
         """Linear predictor."""
-        return np.asarray(self._scaled(X) @ self._coefficients()) + float(
-            np.ravel(self.pipeline_[-1].intercept_)[0]
-        )
+        return self.weights_.score(X[self.columns].to_numpy(dtype=float))
 
     def explain(self, X: pd.DataFrame) -> pd.DataFrame:
-        """Exact linear SHAP: coefficient times distance from the training mean (independent features)."""
-        return pd.DataFrame(self._scaled(X) * self._coefficients(), X.index, self.columns)
+        """Exact linear SHAP values."""
+        values = self.weights_.explain(X[self.columns].to_numpy(dtype=float))
+        return pd.DataFrame(values, X.index, self.columns)
 
     def parameters(self) -> dict[str, Any]:
         """Parameters of the fitted final step."""

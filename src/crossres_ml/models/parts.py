@@ -1,9 +1,8 @@
-"""Fitted models as descriptions and files, and back: text, JSON, npz and skops, nothing pickled."""
+"""Fitted models as descriptions and files, and back: text, JSON and plain arrays, nothing pickled."""
 
 from __future__ import annotations
 
 import io
-import json
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +12,6 @@ import lightgbm as lgb
 import numpy as np
 import pandas as pd
 from scipy.linalg import cho_solve
-from sklearn.pipeline import Pipeline
 
 from crossres_ml.cohort.scores import GeneSetScorer
 from crossres_ml.errors import BundleError
@@ -21,15 +19,16 @@ from crossres_ml.models.combine import Combination
 from crossres_ml.models.forest import Forest
 from crossres_ml.models.gp import GaussianProcessScore
 from crossres_ml.models.joint import JointModel
-from crossres_ml.models.linear import LinearPipeline
+from crossres_ml.models.linear import LinearPipeline, LinearWeights
 from crossres_ml.models.machine import KernelMachine
 from crossres_ml.models.profile import DrugProfile
 from crossres_ml.models.resistance import Calibration, FittedModel, ResistanceModel
 from crossres_ml.models.trees import ExtraTreesScore, LightGBMScore
 
-# What a skops file may contain beyond its own defaults; constant, never taken from the file.
-_TRUSTED = ("numpy.dtype",)
 _EPOCH = (1980, 1, 1, 0, 0, 0)
+
+
+Table = pd.DataFrame
 
 
 class LoadedModel(FittedModel):
@@ -41,29 +40,29 @@ class LoadedModel(FittedModel):
         Name of the estimator.
     score : callable
         Table -> scores.
+    explain : callable
+        Table -> shares, lines x features.
     spread : callable, optional
         Table -> predictive standard deviations.
     """
 
     def __init__(
-        self,
-        name: str,
-        score: Callable[[pd.DataFrame], np.ndarray],
-        spread: Callable[[pd.DataFrame], np.ndarray] | None = None,
-    ) -> None:
-        self.name, self._score, self._spread = name, score, spread
+        self, name: str, score: Callable[[Table], np.ndarray], explain: Callable[[Table], Table],
+        spread: Callable[[Table], np.ndarray] | None = None,
+    ) -> None:  # fmt: skip
+        self.name, self._score, self._explain, self._spread = name, score, explain, spread
 
-    def score(self, X: pd.DataFrame) -> np.ndarray:
+    def score(self, X: Table) -> np.ndarray:
         """Score lines."""
         return self._score(X)
 
-    def spread(self, X: pd.DataFrame) -> np.ndarray:
+    def spread(self, X: Table) -> np.ndarray:
         """Predictive standard deviation; NaN where the model has none."""
         return super().spread(X) if self._spread is None else self._spread(X)
 
-    def explain(self, X: pd.DataFrame) -> pd.DataFrame:
-        """Not kept in the files."""
-        raise BundleError(f"the saved {self.name} model does not explain", do="explain it before saving")
+    def explain(self, X: Table) -> Table:
+        """Share score minus expected score among features, as before saving."""
+        return self._explain(X)
 
     def parameters(self) -> dict[str, Any]:
         """Not kept here: they are in the recipe."""
@@ -116,7 +115,8 @@ def save_model(model: FittedModel, folder: Path, name: str = "model") -> dict[st
     if isinstance(model, JointModel):
         description, arrays = model.machine.state()
         _save_arrays(folder / f"{name}.npz", {**arrays, "grids": model.grids})
-        return told | {"kind": "joint", "file": f"{name}.npz", **description}
+        centre = {str(k): float(v) for k, v in model.centre.items()}
+        return told | {"kind": "joint", "file": f"{name}.npz", "centre": centre, **description}
     if isinstance(model, Combination):
         keep = [i for i, w in enumerate(model.weights) if w > 0]
         members = [save_model(model.members[i], folder, f"{name}-{i}") for i in keep]
@@ -132,10 +132,8 @@ def _save_single(model: ResistanceModel, folder: Path, name: str) -> dict[str, A
         (folder / f"{name}.txt").write_text(estimator.booster_.model_to_string(), encoding="utf-8")
         return {"kind": "trees", "file": f"{name}.txt", **columns}
     if isinstance(estimator, LinearPipeline):
-        import skops.io  # takes seconds to import
-
-        (folder / f"{name}.skops").write_bytes(_canonical(skops.io.dumps(estimator.pipeline_)))
-        return {"kind": "linear", "file": f"{name}.skops", **columns}
+        _save_arrays(folder / f"{name}.npz", vars(estimator.weights_))
+        return {"kind": "linear", "file": f"{name}.npz", **columns}
     if isinstance(estimator, ExtraTreesScore):
         _save_arrays(folder / f"{name}.npz", vars(Forest.of(estimator.pipeline_)))
         return {"kind": "forest", "file": f"{name}.npz", **columns}
@@ -144,13 +142,14 @@ def _save_single(model: ResistanceModel, folder: Path, name: str) -> dict[str, A
         kernel = estimator.gp_.kernel_
         arrays["cholesky"] = estimator.gp_.L_
         arrays["weights"] = kernel.weights
-        numbers = {"noise": float(kernel.noise), "scale": estimator.scale_}
+        centre = {str(k): float(v) for k, v in estimator.centre().items()}
+        numbers = {"noise": float(kernel.noise), "scale": estimator.scale_, "centre": centre}
         _save_arrays(folder / f"{name}.npz", arrays)
         return {"kind": "gp", "file": f"{name}.npz", **columns, **numbers, **description}
     raise BundleError(f"a model of kind {estimator.name!r} cannot be kept", do="save another model")
 
 
-def load_model(told: dict[str, Any], folder: Path) -> FittedModel:
+def load_model(told: dict[str, Any], folder: Path, profile: DrugProfile | None = None) -> FittedModel:
     """Rebuild a model.
 
     Parameters
@@ -159,72 +158,86 @@ def load_model(told: dict[str, Any], folder: Path) -> FittedModel:
         As `save_model` gave it.
     folder : Path
         Where its files are.
+    profile : DrugProfile, optional
+        The drug profile that it reads: explanations are handed on through it.
 
     Returns
     -------
     FittedModel
-        Scores the same bits.
+        Scores and explains the same bits.
     """
     kind = told["kind"]
-    model: FittedModel
     if kind == "combination":
-        combined = Combination(told["rule"], [load_model(m, folder) for m in told["members"]])
-        for name in ("weights", "centres", "scales", "grids"):
-            setattr(combined, name, np.asarray(told[name]))
-        model = combined
+        model: FittedModel = _load_combination(told, folder, profile)
     elif kind == "joint":
         arrays = _load_arrays(folder / told["file"])
         joint = JointModel()
         joint.machine, joint.grids = KernelMachine.from_state(told, arrays), arrays["grids"]
+        joint.profile, joint.centre = profile, pd.Series(told["centre"], dtype=float)
         model = joint
     elif kind == "gp":
-        model = _load_gp(told, folder)
+        model = _load_gp(told, folder, profile)
     elif kind == "trees":
-        booster = lgb.Booster(model_str=(folder / told["file"]).read_text(encoding="utf-8"))
-        model = LoadedModel(
-            told["model"],
-            lambda X: np.asarray(booster.predict(_values(X, told), raw_score=True, num_threads=1)),
-        )
-    elif kind == "forest":
-        forest = Forest(**_load_arrays(folder / told["file"]))
-        model = LoadedModel(told["model"], lambda X: forest.predict(_values(X, told)))
-    elif kind == "linear":
-        model = _load_pipeline(told, folder)
+        model = _load_trees(told, folder)
+    elif kind in ("forest", "linear"):
+        whole = Forest if kind == "forest" else LinearWeights
+        model = _of_arrays(told, whole(**_load_arrays(folder / told["file"])))
     else:
         raise BundleError(f"unknown kind of model {kind!r}", where=str(folder), do="train again")
     model.name, model.calibration = told["model"], Calibration(**told["calibration"])
     return model
 
 
-def _values(X: pd.DataFrame, told: dict[str, Any]) -> np.ndarray:
+def _load_combination(told: dict[str, Any], folder: Path, profile: DrugProfile | None) -> Combination:
+    combined = Combination(told["rule"], [load_model(m, folder, profile) for m in told["members"]])
+    for name in ("weights", "centres", "scales", "grids"):
+        setattr(combined, name, np.asarray(told[name]))
+    return combined
+
+
+def _load_trees(told: dict[str, Any], folder: Path) -> LoadedModel:
+    booster = lgb.Booster(model_str=(folder / told["file"]).read_text(encoding="utf-8"))
+
+    def score(X: Table) -> np.ndarray:
+        return np.asarray(booster.predict(_values(X, told), raw_score=True, num_threads=1))
+
+    def explain(X: Table) -> Table:
+        shares = np.asarray(booster.predict(_values(X, told), pred_contrib=True, num_threads=1))
+        return pd.DataFrame(shares[:, :-1], X.index, told["columns"])
+
+    return LoadedModel(told["model"], score, explain)
+
+
+def _of_arrays(told: dict[str, Any], model: Forest | LinearWeights) -> LoadedModel:
+    dtype = np.float32 if isinstance(model, Forest) else np.float64
+    score = model.predict if isinstance(model, Forest) else model.score
+    return LoadedModel(
+        told["model"],
+        lambda X: score(_values(X, told).astype(dtype)),
+        lambda X: pd.DataFrame(model.explain(_values(X, told).astype(dtype)), X.index, told["columns"]),
+    )
+
+
+def _values(X: Table, told: dict[str, Any]) -> np.ndarray:
     values: np.ndarray = X[told["columns"]].to_numpy(dtype=np.float32)
     return values
 
 
-def _load_pipeline(told: dict[str, Any], folder: Path) -> FittedModel:
-    import skops.io  # takes seconds to import
-
-    pipeline: Pipeline = skops.io.loads((folder / told["file"]).read_bytes(), trusted=list(_TRUSTED))
-    coefficients = np.ravel(pipeline[-1].coef_)
-    intercept = float(np.ravel(pipeline[-1].intercept_)[0])
-
-    def score(X: pd.DataFrame) -> np.ndarray:
-        scaled = pipeline[:-1].transform(_values(X, told).astype(float))
-        return np.asarray(scaled @ coefficients + intercept)
-
-    return LoadedModel(told["model"], score)
-
-
-def _load_gp(told: dict[str, Any], folder: Path) -> FittedModel:
+def _load_gp(told: dict[str, Any], folder: Path, profile: DrugProfile | None) -> LoadedModel:
     arrays = _load_arrays(folder / told["file"])
     machine = KernelMachine.from_state(told, arrays)
     weights, cholesky = arrays["weights"], arrays["cholesky"]
+    centre = pd.Series(told["centre"], dtype=float)
 
-    def spread(X: pd.DataFrame) -> np.ndarray:
+    def spread(X: Table) -> np.ndarray:
         variance = machine.variance(X, weights, lambda k: cho_solve((cholesky, True), k.T)) + told["noise"]
         return np.asarray(told["scale"] * np.sqrt(np.maximum(variance, 0.0)))
 
-    return LoadedModel(told["model"], lambda X: machine.predict(X)[:, 0], spread)
+    def explain(X: Table) -> Table:
+        shares = machine.attribute(X, np.ones((len(X), 1)))
+        return shares if profile is None else profile.hand_on(shares, X, centre)
+
+    return LoadedModel(told["model"], lambda X: machine.predict(X)[:, 0], explain, spread)
 
 
 def save_profile(profile: DrugProfile, folder: Path) -> dict[str, Any]:
@@ -324,42 +337,3 @@ def _load_arrays(path: Path) -> dict[str, np.ndarray]:
     # a damaged file that NumPy was given by name would stay open
     with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
         return {name: archive[name] for name in archive.files}
-
-
-def _canonical(raw: bytes) -> bytes:
-    """Rewrite a skops file so that the same model gives the same bytes.
-
-    skops names nodes and arrays by memory address and stamps the time; both are replaced by the
-    order of appearance and a constant.
-    """
-    with zipfile.ZipFile(io.BytesIO(raw)) as old:
-        schema = json.loads(old.read("schema.json"))
-        arrays = {n: old.read(n) for n in old.namelist() if n != "schema.json"}
-    seen: dict[object, int] = {}
-    files: dict[str, bytes] = {}
-
-    def walk(node: Any) -> None:
-        if isinstance(node, dict):
-            if "__id__" in node:
-                # scalars are shared or not by chance of the interpreter: each gets its own number
-                key = object() if node.get("is_json") else node["__id__"]
-                node["__id__"] = seen.setdefault(key, len(seen) + 1)
-            if isinstance(node.get("file"), str):
-                name = f"{node['__id__']}{Path(node['file']).suffix}"
-                files[name] = arrays[node["file"]]
-                node["file"] = name
-            for value in node.values():
-                walk(value)
-        elif isinstance(node, list):
-            for value in node:
-                walk(value)
-
-    walk(schema)
-    files["schema.json"] = json.dumps(schema, indent=1).encode()
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as new:
-        for name, content in files.items():
-            info = zipfile.ZipInfo(name, _EPOCH)
-            info.compress_type = zipfile.ZIP_DEFLATED
-            new.writestr(info, content)
-    return out.getvalue()

@@ -13,6 +13,7 @@ from sklearn.impute import SimpleImputer
 from sklearn.pipeline import Pipeline, make_pipeline
 
 from crossres_ml.models.estimators import Estimator, TrainingView
+from crossres_ml.models.forest import Forest
 
 
 class LightGBMScore(Estimator):
@@ -93,49 +94,15 @@ class ExtraTreesScore(Estimator):
         return np.asarray(self.pipeline_.predict(X[self.columns].to_numpy()))
 
     def explain(self, X: pd.DataFrame) -> pd.DataFrame:
-        """Path attribution: what each split on the way changed the mean, given to its feature.
-
-        Adds up to score minus mean like SHAP values, at a small part of the cost on deep trees; it
-        favours splits near the leaves a little more (Saabas 2014, "Interpreting random forests").
-
-        Parameters
-        ----------
-        X : pandas.DataFrame
-            Lines x features.
-
-        Returns
-        -------
-        pandas.DataFrame
-            Lines x ``columns``.
-        """
-        values = self.pipeline_[0].transform(X[self.columns].to_numpy()).astype(np.float32)
-        out = np.zeros(values.shape)
-        forest = self.pipeline_[-1]
-        for tree in forest.estimators_:
-            _add_path(out, tree.tree_, values)
-        return pd.DataFrame(out / len(forest.estimators_), X.index, self.columns)
+        """Path attribution (see `Forest.explain`)."""
+        values = Forest.of(self.pipeline_).explain(X[self.columns].to_numpy(dtype=np.float32))
+        return pd.DataFrame(values, X.index, self.columns)
 
     def parameters(self) -> dict[str, Any]:
         """Parameters of the fitted forest."""
         keep = ("n_estimators", "max_features", "min_samples_leaf", "random_state")
         params = self.pipeline_[-1].get_params()
         return {**{k: params[k] for k in keep}, "n_features": len(self.columns)}
-
-
-def _add_path(out: np.ndarray, tree: Any, values: np.ndarray) -> None:
-    """Walk all lines down a tree at once."""
-    mean = tree.value[:, 0, 0]
-    at = np.zeros(len(values), dtype=int)
-    rows = np.arange(len(values))
-    live = tree.children_left[at] >= 0
-    while live.any():
-        r, node = rows[live], at[live]
-        feature = tree.feature[node]
-        left = values[r, feature] <= tree.threshold[node]
-        child = np.where(left, tree.children_left[node], tree.children_right[node])
-        np.add.at(out, (r, feature), mean[child] - mean[node])
-        at[live] = child
-        live = tree.children_left[at] >= 0
 
 
 def _safe(n: int) -> list[str]:
