@@ -1,4 +1,4 @@
-"""What a scan shows on the terminal: the top of each list, and the answer in sentences."""
+"""What a scan shows on the terminal: the first signals of each list, and the answer in sentences."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _SHOWN = 8
 
 
 def show_scan(done: Scanned) -> None:
-    """Print the first events of each list, the answer, and where the rest is.
+    """Print the first signals of each list, the answer, and where the rest is.
 
     Parameters
     ----------
@@ -30,6 +30,7 @@ def show_scan(done: Scanned) -> None:
         console.width = 150  # a pipe has no width; the default of 80 would break rows apart
     events = done.table
     about = json.loads((done.folder / "scan.json").read_text(encoding="utf-8"))
+    signals = pd.read_csv(done.folder / "signals.csv")
     level = about["settings"]["level"]
     columns = (
         "event",
@@ -43,12 +44,13 @@ def show_scan(done: Scanned) -> None:
         "",
     )
     for name, it in LISTS.items():
-        own = events[events.best_list == name].head(_SHOWN)
-        called = int((own["list"] == name).sum())
-        title = f"{it.label}: {'called' if called else 'none called; the first'} at a rate below {level:.0%}"
+        leads = signals[signals.list == name].set_index("signal").events
+        said = f"{leads.sum()} events of {len(leads)} signals" if len(leads) else "none called; the first"
+        title = f"{it.label}: {said} at a rate below {level:.0%}"
         table = Table(*columns, title=title, box=None, title_justify="left", pad_edge=False)
-        for _, row in (own.head(called) if called else own.head(3)).iterrows():
-            table.add_row(*_cells(row))
+        nearest = events.index[events.best_list == name][:3]
+        for event in leads.index[:_SHOWN] if len(leads) else nearest:
+            table.add_row(*_cells(events.loc[event], int(leads.get(event, 1)) - 1))
         console.print(table)
     console.print(
         "radiation, chemotherapy: standardised slope with 95 % interval, adjusted for lineage (mutations: "
@@ -63,12 +65,13 @@ def show_scan(done: Scanned) -> None:
         typer.echo(SIMULATED)
 
 
-def _cells(row: pd.Series) -> tuple[str, ...]:
+def _cells(row: pd.Series, others: int) -> tuple[str, ...]:
     def effect(name: str) -> str:
         return f"{row[name]:+.2f} ({row[f'{name}_low']:+.2f},{row[f'{name}_high']:+.2f})"
 
     full = f"{row.radiation_full:+.2f} {row.chemotherapy_full:+.2f}"
-    marks = ["antibody not validated"] if row.caution else []
+    marks = [f"and {others} that go with it"] if others else []
+    marks += ["antibody not validated"] if row.caution else []
     if isinstance(row.carried_by, str) and row.carried_by:
         marks.append(f"carried by {row.carried_by}")
     if str(row.beyond_arm) == "False":

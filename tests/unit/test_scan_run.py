@@ -21,6 +21,7 @@ from crossres_ml.scan.run import Scan, scan
 from crossres_ml.scan.save import write_scan
 from crossres_ml.scan.table import rate_at
 from crossres_ml.scan.user import read_events
+from crossres_ml.scan.words import answer
 
 SETTINGS = ScanConfig(permutations=100, min_lines=60, top=3)
 
@@ -183,3 +184,16 @@ def test_rate_beyond_what_was_counted_is_one() -> None:
     rate = rate_at(np.array([0.0001, 0.001, 0.005, 0.01, 0.02]), expected, "both_resistant")
     np.testing.assert_allclose(rate, [1, 0.01, 0.01, 0.5, 1])
     assert (rate_at(np.array([0.5]), expected, "both_sensitive") == 1).all()
+
+
+def test_signals_are_counted_in_lists_and_sentences(found: Scan) -> None:
+    table, rows = found.table, found.lists
+    own = rows[(rows.list == "both_resistant") & (rows.level == 0.05)].iloc[0]
+    called = table[table["list"] == "both_resistant"]
+    assert 1 <= own.signals <= own.seen == len(called)
+    assert own.signals == (found.signals.list == "both_resistant").sum() == called.signal.nunique()
+    assert called.loc[called.signal.unique(), "signal"].eq(called.signal.unique()).all()
+    # two events that are both made of resistance itself are one signal
+    assert called.signal["user:BOTH"] == called.signal["user:LEVEL"]
+    assert (table.signal[table.list_rate >= 0.1] == "").all()
+    assert any(f"{own.signals:.0f} independent signals" in s for s in answer(found, 0.05))
