@@ -146,10 +146,11 @@ def list_table(
     -------
     pandas.DataFrame
         list, label, level; seen (events whose rate by permutations is below the level), genes (different
-        ones among them), signals (independent ones, `crossres_ml.scan.signals`), threshold (largest p of
-        these), expected (events of a permutation that would pass it, over the
-        nulls of `crossres_ml.scan.permute.empirical_rate`), expected_pairs (the same when no event does anything), rate; seen_bh (by Benjamini and Hochberg), permuted_bh (mean number that it
-        calls in a permutation), permuted_any (share of permutations in which it calls any); smallest_p.
+        ones among them), signals (independent ones, `crossres_ml.scan.signals`), kept_full (stay when fully
+        adjusted), threshold (largest p of these), expected (events of a permutation that would pass it, over
+        the nulls of `crossres_ml.scan.permute.empirical_rate`), expected_pairs (the same when no event does
+        anything), rate; seen_bh (by Benjamini and Hochberg), permuted_bh (mean number that it calls in a
+        permutation), permuted_any (share of permutations in which it calls any); smallest_p.
     """
     rows = []
     for name, it in LISTS.items():

@@ -44,9 +44,9 @@ def answer(scan: Scan, level: float) -> list[str]:
     out += [_list_sentence(scan, name, level) for name in LISTS]
     if len(scan.signals):
         out.append(
-            "Events that go together count as one signal: those whose values, adjusted for lineage, correlate "
-            f"by {SAME_SIGNAL} or more, either way, with those of its best event. The false discovery rate is "
-            "that of events."
+            "Events that go together count as one signal: those whose values, adjusted for lineage, "
+            f"correlate by {SAME_SIGNAL} or more, either way, with those of its best event. The false "
+            "discovery rate is that of events."
         )
     called = table[table["list"] == "both_resistant"]
     if len(called):
