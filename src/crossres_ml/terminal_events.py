@@ -60,7 +60,7 @@ def show_scan(done: Scanned) -> None:
     for sentence in about["answer"]:
         typer.echo(sentence)
     typer.echo("scanned anew" if done.fresh else "nothing has changed: the scan is current")
-    typer.echo(f"tables: {done.folder}")
+    typer.echo(f"report: {done.folder / 'report.html'}")
     if done.kind == "simulated":
         typer.echo(SIMULATED)
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from crossres_ml.scan.both import LISTS
 from crossres_ml.scan.effects import adjust_events
 from crossres_ml.scan.events import USER_LINES
 
@@ -135,4 +136,5 @@ def signal_table(table: pd.DataFrame) -> pd.DataFrame:
             }
         )  # fmt: skip
     columns = ["list", "signal", "label", "events", "arm", "radiation", "chemotherapy", "list_p"]
-    return pd.DataFrame(rows, columns=[*columns, "list_rate", "with_it"])
+    out = pd.DataFrame(rows, columns=[*columns, "list_rate", "with_it"])
+    return out.sort_values("list", key=lambda c: c.map(list(LISTS).index), kind="stable", ignore_index=True)

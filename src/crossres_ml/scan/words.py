@@ -38,8 +38,8 @@ def answer(scan: Scan, level: float) -> list[str]:
     """
     table = scan.table
     out = [
-        f"{len(table)} events were scanned in {scan.lines} lines, one a patient, with both responses; "
-        f"{len(scan.skipped)} columns were skipped."
+        f"{len(table):,} events were scanned in {scan.lines} lines, one a patient, with both responses; "
+        f"{len(scan.skipped):,} columns were skipped."
     ]
     out += [_list_sentence(scan, name, level) for name in LISTS]
     if len(scan.signals):
@@ -55,9 +55,9 @@ def answer(scan: Scan, level: float) -> list[str]:
         within = int((copies.beyond_arm == True).sum())  # noqa: E712  missing is neither
         carried = int((called.carried_by.fillna("") != "").sum())
         out.append(
-            f"Of those that go with resistance to both, {len(mutated)} are mutations of a gene; "
-            f"{len(copies)} are copy numbers inside an arm, {within} of them beyond what the whole arm does; "
-            f"{carried} are carried by a single lineage."
+            f"Of those that go with resistance to both: mutations of a gene {len(mutated)}; copy numbers "
+            f"inside an arm {len(copies)}, of them beyond what the whole arm does {within}; carried by a "
+            f"single lineage {carried}."
         )
     mde = table.both_mde.median()
     out.append(

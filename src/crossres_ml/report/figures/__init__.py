@@ -18,8 +18,10 @@ from crossres_ml.report.figures.base import Run
 from crossres_ml.report.figures.calibration import calibration
 from crossres_ml.report.figures.data import coverage, responses
 from crossres_ml.report.figures.have import have, learning_curve
+from crossres_ml.report.figures.scan import scan_effects, scan_lineages, scan_volcanos
 from crossres_ml.report.figures.shap import shap
 from crossres_ml.report.figures.skill import both, cell_lines_out, lineages, lineages_out, paired
+from crossres_ml.report.scan_run import ScanRun
 from crossres_ml.report.summary import Summary
 
 AUDIT_FIGURES: dict[str, Callable[[AuditRun], Figure | None]] = {
@@ -31,6 +33,12 @@ AUDIT_FIGURES: dict[str, Callable[[AuditRun], Figure | None]] = {
     "heterogeneity": heterogeneity,
 }
 """Figures of an audit, by name."""
+SCAN_FIGURES: dict[str, Callable[[ScanRun], Figure | None]] = {
+    "scan_effects": scan_effects,
+    "scan_volcanos": scan_volcanos,
+    "scan_lineages": scan_lineages,
+}
+"""Figures of a scan, by name."""
 
 
 def audit_of(run: Run) -> AuditRun | None:
@@ -108,6 +116,22 @@ def draw_audit(run: AuditRun) -> list[Path]:
         PNG files, in the order of `AUDIT_FIGURES`.
     """
     return _draw({name: partial(draw, run) for name, draw in AUDIT_FIGURES.items()}, run.folder / "figures")
+
+
+def draw_scan(run: ScanRun) -> list[Path]:
+    """Draw the figures of a scan, into ``figures/`` of its folder.
+
+    Parameters
+    ----------
+    run : ScanRun
+        The scan.
+
+    Returns
+    -------
+    list of Path
+        PNG files, in the order of `SCAN_FIGURES`.
+    """
+    return _draw({name: partial(draw, run) for name, draw in SCAN_FIGURES.items()}, run.folder / "figures")
 
 
 def _draw(figures: Mapping[str, Callable[[], Figure | None]], folder: Path) -> list[Path]:
