@@ -115,7 +115,7 @@ def scan_events(
         claims,
         settings,
         seed=config.seed,
-        places=_places(plan),
+        places=places_of_genes(plan),
         user=user,
         folder=work / "permutations",
         jobs=jobs,
@@ -157,8 +157,19 @@ def _log(found: Scan, about: dict[str, Any], folder: Path, uri: str) -> None:
     )
 
 
-def _places(plan: DataPlan) -> Places | None:
-    """Read where genes lie; a simulated study has no places."""
+def places_of_genes(plan: DataPlan) -> Places | None:
+    """Read where genes lie.
+
+    Parameters
+    ----------
+    plan : DataPlan
+        Decided.
+
+    Returns
+    -------
+    Places or None
+        None for a simulated study, or where no table of genes is at hand.
+    """
     from crossres_ml.sources.resolve import cache_folder
     from crossres_ml.sources.tables import load_tables
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
 import pandas as pd
 import typer
@@ -10,6 +11,9 @@ import typer
 from crossres_ml.scan.both import LISTS
 from crossres_ml.scanning import Scanned
 from crossres_ml.terminal import SIMULATED
+
+if TYPE_CHECKING:
+    from crossres_ml.scan_study import ScanStudy
 
 _SHOWN = 8
 
@@ -80,3 +84,41 @@ def _cells(row: pd.Series, others: int) -> tuple[str, ...]:
     rate = f"{row.list_rate:.3f}{' *' if row.by_bh else ''}"
     numbers = (f"{row.n:.0f}", carriers, effect("radiation"), effect("chemotherapy"), f"{row.list_p:.1e}")
     return (str(row.label), *numbers, rate, full, "; ".join(marks))
+
+
+def show_study(done: ScanStudy) -> None:
+    """Print how often each list is wrong, and what it finds.
+
+    Parameters
+    ----------
+    done : ScanStudy
+        A finished or current study.
+    """
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = 150
+    table = done.table
+    strengths = sorted(set(table.strength))
+    shown = Table(
+        "list", "called by", "level", *(f"slope {s:.2f}" for s in strengths), box=None, pad_edge=False
+    )
+    for keys, own in table.groupby(["list", "by", "level"], sort=False):
+        name, by, level = (str(k) for k in keys)
+        cells = (
+            f"{r['fdr_nothing']:.3f} ({r['fdr']:.3f}) / "
+            + ("-" if pd.isna(r["power"]) else f"{r['power']:.2f}")
+            for r in own.sort_values("strength").to_dict("records")
+        )
+        shown.add_row(LISTS[name].label, by.replace("_", " "), f"{float(level):.0%}", *cells)
+    console.print(shown)
+    console.print(
+        "of what a list calls, the share that does nothing (with what belongs in another list) / share of "
+        "the planted that it calls\n"
+    )
+    typer.echo("simulated anew" if done.fresh else "nothing has changed: the results are current")
+    typer.echo(f"tables: {done.folder}")
+    if done.kind == "simulated":
+        typer.echo(SIMULATED)
