@@ -94,8 +94,11 @@ def test_names_in_the_scatter_are_those_of_signals_and_apart(run: ScanRun) -> No
 
 
 def test_the_volcano_has_the_p_of_the_list(run: ScanRun) -> None:
-    for name in LISTS:
+    for name, it in LISTS.items():
         table = run.volcano(name)
+        if it.signs:
+            effects = run.events.loc[table.index, ["radiation", "chemotherapy"]].to_numpy()
+            assert (np.sign(effects) == np.array(it.signs)).all()
         own = run.events[(run.events.best_list == name) & (run.events.list_p < 0.5)]
         np.testing.assert_allclose(table.p[own.index], own.list_p, rtol=1e-6)
         assert table.called.sum() == (run.events["list"] == name).sum()
