@@ -24,8 +24,8 @@ train: $(STAMP)  ## Get the data, train the three models and evaluate them  [CON
 smoke: $(STAMP)  ## The same in under a minute, on a small configuration
 	$(BIN)/crossres train --config configs/smoke.yaml --output artifacts/smoke
 
-calibrate: $(STAMP)  ## Simulate how often each way to call a driver is wrong  [CONFIG=configs/train.yaml]
-	$(BIN)/crossres calibrate --config "$(CONFIG)" --jobs $(JOBS)
+calibrate: $(STAMP)  ## Simulate how often each way to call a driver is wrong  [SCAN=1: the lists of the scan]
+	$(BIN)/crossres calibrate --config "$(CONFIG)" --jobs $(JOBS) $(if $(SCAN),--scan)
 
 audit: $(STAMP)  ## Audit the review's claims without training  [CONFIG=configs/train.yaml]
 	$(BIN)/crossres audit --config "$(CONFIG)"

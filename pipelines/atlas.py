@@ -20,12 +20,14 @@ def main() -> None:
     parser.add_argument("--config", type=Path, help="training configuration")
     parser.add_argument("--mirror", type=Path, help="folder that holds the data files")
     parser.add_argument("--output", type=Path, default=Path("artifacts/atlas"))
+    parser.add_argument("--tracking-uri", default="sqlite:///mlflow.db")
     options = parser.parse_args()
     with first_line() as announce:
         done = atlas(
             load_train_config(options.config),
             load_panels(),
             output=options.output,
+            tracking_uri=options.tracking_uri,
             mirror=options.mirror,
             announce=announce,
         )

@@ -21,6 +21,7 @@ def main() -> None:
     parser.add_argument("--events", type=Path, help="events of your own: model_id and a column each")
     parser.add_argument("--mirror", type=Path, help="folder that holds the data files")
     parser.add_argument("--output", type=Path, default=Path("artifacts/scan"))
+    parser.add_argument("--tracking-uri", default="sqlite:///mlflow.db")
     parser.add_argument("--jobs", type=int, default=2)
     options = parser.parse_args()
     with show_progress("permutations", 100) as progress, first_line() as announce:
@@ -28,6 +29,7 @@ def main() -> None:
             load_train_config(options.config),
             load_panels(),
             output=options.output,
+            tracking_uri=options.tracking_uri,
             events_file=options.events,
             mirror=options.mirror,
             jobs=options.jobs,

@@ -20,6 +20,7 @@ def main() -> None:
     parser.add_argument("--config", type=Path, help="training configuration")
     parser.add_argument("--mirror", type=Path, help="folder that holds the data files")
     parser.add_argument("--output", type=Path, default=Path("artifacts/signatures"))
+    parser.add_argument("--tracking-uri", default="sqlite:///mlflow.db")
     parser.add_argument("--results", type=Path, help="training run whose models are compared with")
     parser.add_argument("--sets", type=int, default=SETS)
     parser.add_argument("--draws", type=int, default=DRAWS)
@@ -30,6 +31,7 @@ def main() -> None:
             load_train_config(options.config),
             load_panels(),
             output=options.output,
+            tracking_uri=options.tracking_uri,
             results=options.results,
             mirror=options.mirror,
             sets=options.sets,

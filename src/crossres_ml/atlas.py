@@ -146,6 +146,7 @@ def atlas(
     panels: Panels,
     *,
     output: Path,
+    tracking_uri: str | None = None,
     mirror: Path | None = None,
     draws: int = DRAWS,
     announce: Callable[[str], None] = lambda kind: None,
@@ -161,6 +162,8 @@ def atlas(
     output : Path
         Folder; replaced only when the new one is complete. Gets ``atlas.csv``, ``atlas.parquet``,
         ``concordance.csv``, ``classes.csv``, ``atlas.json`` and ``atlas.html``.
+    tracking_uri : str, optional
+        Where MLflow keeps its runs; without it nothing is logged.
     mirror : Path, optional
         Folder with the public files.
     draws : int, default `DRAWS`
@@ -196,9 +199,31 @@ def atlas(
     work = output.parent / f".{output.name}-{key[:16]}"
     shutil.rmtree(work, ignore_errors=True)
     write_atlas(found, classes, data, work, about)
+    if tracking_uri:
+        _log(AtlasFolder(work, plan.kind, fresh=True).about, work, tracking_uri)
     write_manifest(work, key)
     publish(work, output)
     return AtlasFolder(output, plan.kind, fresh=True)
+
+
+def _log(about: dict[str, Any], folder: Path, uri: str) -> None:
+    """Log the single numbers of an atlas and all files."""
+    from crossres_ml import tracking
+
+    factor, test = about["general_factor"], about["genotoxic_test"]
+    metrics = {f"drugs/{k}": v for k, v in about["drugs"].items()}
+    metrics |= {f"general_factor/{k}": factor[k] for k in ("pearson", "low", "high", "n")}
+    metrics |= {f"genotoxic/{k}": test[k] for k in ("effect", "low", "high", "full")}
+    tracking.log_folder(
+        "atlas",
+        folder,
+        kind=about["kind"],
+        uri=uri,
+        about=f"{sum(about['drugs'].values())} drugs",
+        params={k: about[k] for k in ("seed", "draws")},
+        metrics=metrics | {"irradiated": about["lines"]["irradiated"]},
+        tags={k: about[k] for k in ("config_hash", "cohort_hash")},
+    )
 
 
 def write_atlas(

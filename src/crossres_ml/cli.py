@@ -7,7 +7,7 @@ import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -197,33 +197,55 @@ def audit(
 def calibrate(
     config: ConfigFile = None,
     data: Data = None,
+    scan: Annotated[bool, typer.Option("--scan", help="Try the lists of the scan instead.")] = False,
     simulations: Annotated[
-        int, typer.Option(min=2, help="Simulated outcomes of every strength, twice as many without a driver.")
-    ] = 30,
-    draws: Annotated[int, typer.Option(min=19, help="Permutations behind a p-value.")] = 99,
+        int | None,
+        typer.Option(
+            min=2,
+            help="Simulated outcomes of every strength, twice as many without a driver.",
+            show_default="30; with --scan 200 of every strength",
+        ),
+    ] = None,
+    draws: Annotated[
+        int | None,
+        typer.Option(min=19, help="Permutations behind a p-value.", show_default="99; with --scan 200"),
+    ] = None,
     mirror: Mirror = None,
-    output: Annotated[Path, typer.Option(help="Folder of results.")] = Path("artifacts/calibration"),
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of results.",
+            show_default="artifacts/calibration; with --scan artifacts/scan_calibration",
+        ),
+    ] = None,
     jobs: Jobs = 2,
 ) -> None:
     """Measure how often each way to call a driver is wrong, and how often it finds one, by simulation."""
-    from crossres_ml.audit.calibrate import Settings
-    from crossres_ml.calibration import calibrate_methods
     from crossres_ml.config import load_panels, load_train_config
     from crossres_ml.terminal import first_line, show_calibration, show_progress
+    from crossres_ml.terminal_events import show_study
 
     settings = load_train_config(config, data=data)
-    with show_progress("simulated studies", 10) as progress, first_line() as announce:
-        done = calibrate_methods(
-            settings,
-            load_panels(),
-            Settings(studies=simulations, draws=draws, seed=settings.seed),
-            output=output,
-            mirror=mirror,
-            jobs=jobs,
-            progress=progress,
-            announce=announce,
-        )
-    show_calibration(done)
+    asked = {"studies": simulations, "draws": draws}
+    known: dict[str, Any] = {"seed": settings.seed, **{k: v for k, v in asked.items() if v is not None}}
+    with show_progress("simulated studies", 100 if scan else 10) as progress, first_line() as announce:
+        more: dict[str, Any] = {"mirror": mirror, "jobs": jobs, "progress": progress, "announce": announce}
+        if scan:
+            from crossres_ml.scan_study import Settings as Study
+            from crossres_ml.scan_study import study_scan
+
+            where = output or Path("artifacts/scan_calibration")
+            studied = study_scan(settings, load_panels(), Study(**known), output=where, **more)
+        else:
+            from crossres_ml.audit.calibrate import Settings
+            from crossres_ml.calibration import calibrate_methods
+
+            where = output or Path("artifacts/calibration")
+            done = calibrate_methods(settings, load_panels(), Settings(**known), output=where, **more)
+    if scan:
+        show_study(studied)
+    else:
+        show_calibration(done)
 
 
 @app.command()

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from crossres_ml.cli_options import RESULTS, ConfigFile, Data, Jobs, Mirror
+from crossres_ml.cli_options import RESULTS, ConfigFile, Data, Jobs, Mirror, TrackingUri
 
 scans = typer.Typer()
 
@@ -21,6 +21,7 @@ def atlas(
     ] = None,
     mirror: Mirror = None,
     output: Annotated[Path, typer.Option(help="Folder of the atlas.")] = Path("artifacts/atlas"),
+    tracking_uri: TrackingUri = "sqlite:///mlflow.db",
 ) -> None:
     """Show how far every drug goes with radiation in the same lines, with a page to search."""
     from crossres_ml.atlas import atlas as run
@@ -33,6 +34,7 @@ def atlas(
             load_train_config(config, data=data),
             load_panels(),
             output=output,
+            tracking_uri=tracking_uri,
             mirror=mirror,
             announce=announce,
         )
@@ -56,6 +58,7 @@ def signatures(
     sets: Annotated[int, typer.Option(min=19, help="Random sets of genes for each signature.")] = 500,
     mirror: Mirror = None,
     output: Annotated[Path, typer.Option(help="Folder of the trial.")] = Path("artifacts/signatures"),
+    tracking_uri: TrackingUri = "sqlite:///mlflow.db",
     jobs: Jobs = 2,
 ) -> None:
     """Put published radiation signatures on trial: held-out lines, random gene sets, our models."""
@@ -71,6 +74,7 @@ def signatures(
             load_train_config(config, data=data),
             load_panels(),
             output=output,
+            tracking_uri=tracking_uri,
             results=results,
             mirror=mirror,
             sets=sets,
@@ -93,6 +97,7 @@ def scan(
     ] = None,
     mirror: Mirror = None,
     output: Annotated[Path, typer.Option(help="Folder of the scan.")] = Path("artifacts/scan"),
+    tracking_uri: TrackingUri = "sqlite:///mlflow.db",
     jobs: Annotated[int, typer.Option(min=1, help="Threads; the results do not depend on it.")] = 2,
 ) -> None:
     """Search everything that was measured for events that go with resistance to both modalities."""
@@ -106,6 +111,7 @@ def scan(
             load_train_config(config, data=data),
             load_panels(),
             output=output,
+            tracking_uri=tracking_uri,
             events_file=events,
             mirror=mirror,
             jobs=jobs,

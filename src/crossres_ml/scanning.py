@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -16,6 +17,7 @@ from crossres_ml.artifacts import (
     refuse_foreign,
     run_key,
     sha256,
+    versions,
     write_manifest,
 )
 from crossres_ml.audit.claims import load_claims
@@ -23,6 +25,9 @@ from crossres_ml.config import Panels, ScanConfig, TrainConfig
 from crossres_ml.errors import SchemaError
 from crossres_ml.gather import DataPlan, gather_cohort, plan_data
 from crossres_ml.scan.segments import Places, places_of
+
+if TYPE_CHECKING:
+    from crossres_ml.scan.run import Scan
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,7 @@ def scan_events(
     *,
     output: Path,
     events_file: Path | None = None,
+    tracking_uri: str | None = None,
     mirror: Path | None = None,
     jobs: int = 2,
     progress: Callable[[int, int], None] = lambda done, total: None,
@@ -58,6 +64,8 @@ def scan_events(
         Folder of results; replaced only when the new ones are complete.
     events_file : Path, optional
         Events of the user's own.
+    tracking_uri : str, optional
+        Where MLflow keeps its runs; without it nothing is logged.
     mirror : Path, optional
         Folder with the public files.
     jobs : int, default 2
@@ -93,6 +101,7 @@ def scan_events(
     )
     if is_current(output, key):
         return Scanned(output, plan.kind, fresh=False)
+    from crossres_ml.report.scan_page import write_scan_report
     from crossres_ml.scan.run import scan
     from crossres_ml.scan.save import write_scan
     from crossres_ml.scan.user import read_events
@@ -106,22 +115,61 @@ def scan_events(
         claims,
         settings,
         seed=config.seed,
-        places=_places(plan),
+        places=places_of_genes(plan),
         user=user,
         folder=work / "permutations",
         jobs=jobs,
         progress=progress,
     )
-    about |= {"cohort_hash": cohort.digest()}
+    about |= {"cohort_hash": cohort.digest(), "claims_hash": claims.digest(), "versions": versions()}
     write_scan(found, work / "results", about, level=settings.level, top=settings.top)
+    write_scan_report(work / "results")
+    if tracking_uri:
+        _log(found, about, work / "results", tracking_uri)
     write_manifest(work / "results", key)
     publish(work / "results", output)
     shutil.rmtree(work, ignore_errors=True)
     return Scanned(output, plan.kind, fresh=True)
 
 
-def _places(plan: DataPlan) -> Places | None:
-    """Read where genes lie; a simulated study has no places."""
+def _log(found: Scan, about: dict[str, Any], folder: Path, uri: str) -> None:
+    """Log counts of the lists and all files."""
+    from crossres_ml import tracking
+
+    metrics: dict[str, float] = {"events": len(found.table), "lines": found.lines}
+    for row in found.lists.to_dict("records"):
+        for name in ("seen", "signals", "seen_bh", "expected"):
+            metrics[f"{row['list']}/{name}_{round(100 * row['level'])}"] = row[name]
+    looked = found.known[found.known.event.notna()]
+    metrics |= {
+        "known_pairs": len(looked),
+        "known_pairs_recovered": int(looked.recovered.astype(bool).sum()),
+    }
+    tracking.log_folder(
+        "scan",
+        folder,
+        kind=about["kind"],
+        uri=uri,
+        about=f"{about['settings']['permutations']} permutations",
+        params={"seed": about["seed"], **about["settings"]},
+        metrics=metrics,
+        tags={k: about[k] for k in ("config_hash", "cohort_hash", "claims_hash")},
+    )
+
+
+def places_of_genes(plan: DataPlan) -> Places | None:
+    """Read where genes lie.
+
+    Parameters
+    ----------
+    plan : DataPlan
+        Decided.
+
+    Returns
+    -------
+    Places or None
+        None for a simulated study, or where no table of genes is at hand.
+    """
     from crossres_ml.sources.resolve import cache_folder
     from crossres_ml.sources.tables import load_tables
 

@@ -94,6 +94,7 @@ def signatures(
     *,
     output: Path,
     results: Path | None = None,
+    tracking_uri: str | None = None,
     mirror: Path | None = None,
     sets: int = SETS,
     draws: int = DRAWS,
@@ -114,6 +115,8 @@ def signatures(
         ``predictions.parquet`` and ``signatures.json``.
     results : Path, optional
         Folder of a training run on the same data and configuration: its models go into the same table.
+    tracking_uri : str, optional
+        Where MLflow keeps its runs; without it nothing is logged.
     mirror : Path, optional
         Folder with the public files.
     sets : int, default `SETS`
@@ -161,8 +164,37 @@ def signatures(
     write_table(work / "signatures.csv", trial.table)
     write_table(work / "signatures.parquet", trial.table)
     write_table(work / "predictions.parquet", trial.predictions)
-    about = {"kind": plan.kind, "config_hash": config.digest(), "cohort_hash": cohort.digest()}
-    write_json(work / "signatures.json", {**about, "seed": config.seed, **asked})
+    about: dict[str, Any] = {
+        "kind": plan.kind,
+        "config_hash": config.digest(),
+        "cohort_hash": cohort.digest(),
+    }
+    about |= {"seed": config.seed, **asked}
+    write_json(work / "signatures.json", about)
+    if tracking_uri:
+        _log(trial.table, about, work, tracking_uri)
     write_manifest(work, key)
     publish(work, output)
     return SignatureFolder(output, plan.kind, fresh=True)
+
+
+def _log(table: pd.DataFrame, about: dict[str, Any], folder: Path, uri: str) -> None:
+    """Log what each signature is worth in held-out lines, and all files."""
+    from crossres_ml import tracking
+
+    tried = table[table.way != ""]
+    metrics = {
+        f"{row['name']}/{row['way']}/{m}": row[m]
+        for row in tried.to_dict("records")
+        for m in ("spearman", "r2", "percentile")
+    }
+    tracking.log_folder(
+        "signatures",
+        folder,
+        kind=about["kind"],
+        uri=uri,
+        about=f"{about['sets']} random sets",
+        params={k: about[k] for k in ("seed", "sets", "draws", "champion")},
+        metrics={**metrics, "signatures": tried["name"].nunique()},
+        tags={k: about[k] for k in ("config_hash", "cohort_hash")},
+    )

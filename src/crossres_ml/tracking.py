@@ -9,10 +9,11 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -273,25 +274,66 @@ def log_audit(folder: Path, summary: AuditSummary, kind: str, config: TrainConfi
     uri : str
         Tracking URI.
     """
-    data = "SIMULATED" if kind == "simulated" else kind
     counts: Counter[str] = Counter()
     for outcomes in summary.claims.values():
         counts.update(f"{o}/{v.verdict.replace(' ', '_')}" for o, v in outcomes.items())
     recovered = [any(s.recovered for s in screens) for screens in summary.controls.values()]
+    log_folder(
+        "audit",
+        folder,
+        kind=kind,
+        uri=uri,
+        about=f"{summary.draws} draws",
+        params={"seed": config.seed, **(config.audit.model_dump() if config.audit else {})},
+        metrics={**counts, "controls": len(recovered), "controls_recovered": sum(recovered)},
+        tags={"claims_hash": summary.claims_hash, "gate": "open" if summary.gate_open else "closed"},
+    )
+
+
+def log_folder(
+    what: str,
+    folder: Path,
+    *,
+    kind: str,
+    uri: str,
+    about: str,
+    params: Mapping[str, Any],
+    metrics: Mapping[str, float | None],
+    tags: Mapping[str, str],
+) -> None:
+    """Log a folder of results as a run of the experiment ``crossres-<what>``.
+
+    Parameters
+    ----------
+    what : str
+        audit, scan, atlas or signatures; also the folder of the files in MLflow.
+    folder : Path
+        Its files.
+    kind : str
+        ``real`` or ``simulated``.
+    uri : str
+        Tracking URI.
+    about : str
+        Ends the name of the run.
+    params : mapping
+        What was asked for.
+    metrics : mapping of str to float or None
+        Single numbers; one that is not known is not logged.
+    tags : mapping of str to str
+        Hashes and the like; kind of data and commit are added.
+    """
+    data = "SIMULATED" if kind == "simulated" else kind
+    prefix = "SIMULATED " if data == "SIMULATED" else ""
+    found = {k: float(v) for k, v in sorted(metrics.items()) if v is not None and np.isfinite(v)}
+    known = {re.sub(r"[^\w. :/-]", "_", k): v for k, v in found.items()}  # what MLflow takes as a name
     with _quiet():
         mlflow.set_tracking_uri(uri)
-        mlflow.set_experiment(experiment_id=_experiment("crossres-audit", uri))
-        tags = {"data": data, "git_commit": _git_commit(), "claims_hash": summary.claims_hash}
-        name = f"{'SIMULATED ' if data == 'SIMULATED' else ''}audit, {summary.draws} draws"
-        with mlflow.start_run(
-            run_name=name, tags={**tags, "gate": "open" if summary.gate_open else "closed"}
-        ):
-            mlflow.log_params({"seed": config.seed, **(config.audit.model_dump() if config.audit else {})})
-            mlflow.log_metrics({k: float(v) for k, v in sorted(counts.items())})
-            mlflow.log_metrics(
-                {"controls": float(len(recovered)), "controls_recovered": float(sum(recovered))}
-            )
-            mlflow.log_artifacts(str(folder), "audit")
+        mlflow.set_experiment(experiment_id=_experiment(f"crossres-{what}", uri))
+        own = {"data": data, "git_commit": _git_commit(), **tags}
+        with mlflow.start_run(run_name=f"{prefix}{what}, {about}", tags=own):
+            mlflow.log_params(dict(params))
+            mlflow.log_metrics(known)
+            mlflow.log_artifacts(str(folder), what)
 
 
 def open_ui(uri: str, port: int) -> int:

@@ -365,6 +365,8 @@ def test_command(
         str(tmp_path / "a"),
         "--drug",
     ]
+    logged: list[str] = []
+    monkeypatch.setattr("crossres_ml.atlas._log", lambda about, folder, uri: logged.append(uri))
     monkeypatch.setattr("sys.argv", [*asked, "sn 38"])
     with pytest.raises(SystemExit, match="0"):
         main()
@@ -372,6 +374,7 @@ def test_command(
     assert said.startswith("SIMULATED")
     assert "ctrp:SN-38" in said
     assert "odds ratio of top thirds" in said
+    assert logged == ["sqlite:///mlflow.db"]
     monkeypatch.setattr("sys.argv", [*asked, "sn39"])
     with pytest.raises(SystemExit, match="2"):
         main()

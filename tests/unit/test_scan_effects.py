@@ -8,8 +8,8 @@ import pytest
 import statsmodels.api as sm
 from scipy import stats
 
-from crossres_ml.audit.adjust import add_covariates, tissue_design
-from crossres_ml.scan.effects import adjust_events, effects
+from crossres_ml.audit.adjust import add_covariates, basis, tissue_design
+from crossres_ml.scan.effects import adjust_events, effects, sparse_basis
 
 N = 130
 
@@ -119,3 +119,15 @@ def test_single_precision_gives_the_same_t(data: tuple[np.ndarray, np.ndarray, n
         b32, se32 = small.slopes(small.outcome(Y.astype(np.float32))[0])
         assert b32.dtype == np.float32
         np.testing.assert_allclose(b32 / se32, b / se, atol=2e-3)
+
+
+def test_the_sparse_basis_spans_the_same_and_keeps_lineages_apart() -> None:
+    rng = np.random.default_rng(0)
+    lineage = tissue_design(pd.Series(rng.choice(list("abcd"), 50)))
+    whole = np.column_stack([lineage, rng.normal(size=50)])
+    twice = np.column_stack([whole, lineage[:, 0] + whole[:, -1], np.zeros(50)])  # of less than full rank
+    for design in (lineage, whole, twice, whole[:4]):
+        q, other = sparse_basis(design), basis(design)
+        np.testing.assert_allclose(q.T @ q, np.eye(q.shape[1]), atol=1e-12)
+        np.testing.assert_allclose(q @ q.T, other @ other.T, atol=1e-12)
+    assert ((sparse_basis(whole)[:, : lineage.shape[1]] != 0).sum(axis=1) == 1).all()

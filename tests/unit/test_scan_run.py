@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,15 +14,17 @@ import pytest
 
 from crossres_ml.audit.claims import Claims, load_claims
 from crossres_ml.audit.data import one_line_a_patient
-from crossres_ml.cohort.cohort import RESPONSES, Cohort
+from crossres_ml.cohort.cohort import DRUG_RESPONSE, RESPONSES, Cohort
 from crossres_ml.config import ScanConfig
 from crossres_ml.errors import CohortError, SchemaError
+from crossres_ml.scan.events import collect_events
 from crossres_ml.scan.frame import both_frame, single_frame
 from crossres_ml.scan.lineages import event_lineages
-from crossres_ml.scan.run import Scan, scan
+from crossres_ml.scan.run import Scan, scan, scan_drugs
 from crossres_ml.scan.save import write_scan
 from crossres_ml.scan.table import rate_at
 from crossres_ml.scan.user import read_events
+from crossres_ml.scan.words import answer
 
 SETTINGS = ScanConfig(permutations=100, min_lines=60, top=3)
 
@@ -166,6 +170,8 @@ def test_a_response_that_does_not_vary_is_refused(make_cohort: Callable[..., Coh
         ("id,A\nx,1\n", "no column model_id among id, A"),
         ("model_id\nACH-000001\n", "no column beside model_id"),
         ("model_id,A\nX,1\nX,0\n", "stands twice: X; no model_id is in the cohort: X"),
+        ("model_id,A,A\nACH-000001,1,0\n", "columns stand twice: A"),
+        ("model_id,A\n,1\n,0\n", "no model_id is in the cohort: all are empty"),
         ("", "cannot be read"),
     ],
 )
@@ -183,3 +189,43 @@ def test_rate_beyond_what_was_counted_is_one() -> None:
     rate = rate_at(np.array([0.0001, 0.001, 0.005, 0.01, 0.02]), expected, "both_resistant")
     np.testing.assert_allclose(rate, [1, 0.01, 0.01, 0.5, 1])
     assert (rate_at(np.array([0.5]), expected, "both_sensitive") == 1).all()
+
+
+def test_signals_are_counted_in_lists_and_sentences(found: Scan) -> None:
+    table, rows = found.table, found.lists
+    own = rows[(rows.list == "both_resistant") & (rows.level == 0.05)].iloc[0]
+    called = table[table["list"] == "both_resistant"]
+    assert 1 <= own.signals <= own.seen == len(called)
+    assert own.signals == (found.signals.list == "both_resistant").sum() == called.signal.nunique()
+    assert called.loc[called.signal.unique(), "signal"].eq(called.signal.unique()).all()
+    # two events that are both made of resistance itself are one signal
+    assert called.signal["user:BOTH"] == called.signal["user:LEVEL"]
+    assert (table.signal[table.list_rate >= 0.1] == "").all()
+    assert any(f"{own.signals:.0f} independent signals" in s for s in answer(found, 0.05))
+
+
+def test_text_and_truth_values_are_told_apart(tmp_path: Path) -> None:
+    path = tmp_path / "events.tsv"
+    text = "model_id\tTRUE\tGAP\tTEXT\n ACH-1\tTrue\t1\t1\nACH-2 \tFalse\t\tlow\n\tTrue\t0\t0\n"
+    path.write_text(text)
+    values, skipped = read_events(path, pd.Index(["ACH-2", "ACH-1", "ACH-3"]))
+    assert list(values) == ["TRUE", "GAP"]
+    np.testing.assert_array_equal(values.to_numpy(), [[0, np.nan], [1, 1], [np.nan, np.nan]])
+    assert skipped.event.tolist() == ["user:TEXT", "user:(no line)"]
+
+
+def test_a_flat_response_is_refused_and_a_flat_drug_is_skipped(cohort: Cohort, claims: Claims) -> None:
+    flat = replace(cohort, responses=cohort.responses.assign(chemotherapy=1.0))
+    with pytest.raises(CohortError, match="chemotherapy does not vary"):
+        scan(flat, claims, SETTINGS, seed=1)
+    drug = next(r for r in cohort.responses if str(r).startswith(DRUG_RESPONSE))
+    known = cohort.responses[drug].notna()
+    one = replace(
+        cohort, responses=cohort.responses.assign(**{str(drug): known.map({True: 1.0, False: np.nan})})
+    )
+    lines = both_lines(cohort)
+    events = collect_events(one, lines, SETTINGS)
+    drugs, skipped = scan_drugs(one, claims, events, 1)
+    assert str(drug).removeprefix(DRUG_RESPONSE) not in set(drugs.drug)
+    assert re.search(f"^{drug}: 1 different values in", skipped.reason[skipped.block == drug].iloc[0])
+    assert drugs.effect.notna().all()

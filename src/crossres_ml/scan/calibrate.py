@@ -54,9 +54,9 @@ class Settings:
         Of everything.
     """
 
-    studies: int = 50
-    strengths: tuple[float, ...] = (0.0, 0.15, 0.20, 0.25)
-    draws: int = 50
+    studies: int = 200
+    strengths: tuple[float, ...] = (0.0, 0.10, 0.15, 0.20, 0.25, 0.30)
+    draws: int = 200
     events: int = 2000
     seed: int = 0
 
@@ -225,21 +225,22 @@ def summarise_scan(results: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        by, level, list, strength; studies, fdr (mean share of false ones among the called, 0 where none is
-        called), fdr_error (Monte-Carlo standard error), power (share of the planted that is called), called,
-        false, of_other_role (means), confounded.
+        by, level, list, strength; studies, fdr (mean share, among the called, of those that do not belong in
+        the list; 0 where none is called), fdr_nothing (of those that do nothing at all), power (share of the
+        planted that is called; NaN where nothing is planted), each with its Monte-Carlo standard error over
+        studies (_error); called, false, of_other_role (means), confounded.
     """
-    share = results["false"] / results.called.clip(lower=1)
-    table = results.assign(share=share)
+    called = results.called.clip(lower=1)
+    shares = {
+        "fdr": results["false"] / called,
+        "fdr_nothing": (results["false"] - results.of_other_role) / called,
+        "power": results.found / results.planted.where(results.planted > 0),
+    }
+    table = results.assign(**shares)
     rows = []
     for keys, own in table.groupby(["by", "level", "list", "strength"], sort=False):
-        rows.append(
-            dict(zip(("by", "level", "list", "strength"), keys, strict=True))
-            | {
-                "studies": len(own), "fdr": own.share.mean(), "fdr_error": own.share.std() / len(own) ** 0.5,
-                "power": own.found.sum() / own.planted.sum() if own.planted.sum() else np.nan,
-                "called": own.called.mean(), "false": own["false"].mean(),
-                "of_other_role": own.of_other_role.mean(), "confounded": own.confounded.mean(),
-            }
-        )  # fmt: skip
+        row = dict(zip(("by", "level", "list", "strength"), keys, strict=True)) | {"studies": len(own)}
+        for name in shares:
+            row |= {name: own[name].mean(), f"{name}_error": own[name].std() / len(own) ** 0.5}
+        rows.append(row | own[["called", "false", "of_other_role", "confounded"]].mean().to_dict())
     return pd.DataFrame(rows)

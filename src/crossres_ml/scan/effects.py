@@ -13,7 +13,7 @@ from crossres_ml.audit.association import CONFIDENCE, MIN_FREE
 
 CHUNK = 512
 """Events worked on at once, so that they stay in the cache."""
-_FITTED = 1e-9
+_FITTED, _ROUNDING = 1e-9, 1e-13
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +86,8 @@ class Adjusted:
             Per event.
         """
         a, x, q = self.xw, self.x, self.q
-        one, other = np.triu_indices(q.shape[1])
+        overlap = np.abs(q.T) @ np.abs(q) > _FITTED  # few columns meet: a line has one lineage
+        one, other = np.nonzero(np.triu(overlap))
         pairs = q[:, one] * q[:, other] * np.where(one == other, 1.0, np.sqrt(2))  # sum a_i a_j (q_i'q_j)^2
         left = 1 - (self.q**2).sum(axis=1)[:, None] - x**2
         total = (a**2 * (2 * left - 1)).sum(axis=0) + ((pairs.T @ a) ** 2).sum(axis=0)
@@ -138,6 +139,26 @@ class Effects:
         return self.effect - wide, self.effect + wide
 
 
+def sparse_basis(design: np.ndarray) -> np.ndarray:
+    """Orthonormal basis of the columns of a design that leaves columns without a common line apart.
+
+    Parameters
+    ----------
+    design : numpy.ndarray
+        Lines x covariates.
+
+    Returns
+    -------
+    numpy.ndarray
+        Lines x rank; where columns depend on each other, as `crossres_ml.audit.adjust.basis` gives it.
+    """
+    q, r = np.linalg.qr(design[:, design.any(axis=0)])
+    size = np.abs(np.diag(r))
+    if not len(size) or size.min() < _FITTED * size.max() or q.shape[1] < r.shape[1]:
+        return basis(design)
+    return np.asarray(np.where(np.abs(q) > _ROUNDING, q, 0.0))
+
+
 def adjust_events(X: np.ndarray, design: np.ndarray, columns: np.ndarray | None = None) -> Iterator[Adjusted]:
     """Adjust events for a design, a pattern of missing values at a time.
 
@@ -160,7 +181,7 @@ def adjust_events(X: np.ndarray, design: np.ndarray, columns: np.ndarray | None 
         lines = np.flatnonzero(np.isfinite(X[:, columns[group[0]]]))
         if len(lines) <= MIN_FREE:
             continue
-        q = basis(design[lines])
+        q = sparse_basis(design[lines])
         free = len(lines) - q.shape[1] - 1
         if free < MIN_FREE:
             continue

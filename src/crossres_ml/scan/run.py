@@ -21,8 +21,9 @@ from crossres_ml.scan.events import Events, collect_events
 from crossres_ml.scan.frame import ADJUSTMENTS, Frame, both_frame, in_threads, single_frame
 from crossres_ml.scan.known import known_pairs
 from crossres_ml.scan.lineages import event_lineages
-from crossres_ml.scan.permute import Ground, permute
+from crossres_ml.scan.permute import LEVELS, Ground, permute
 from crossres_ml.scan.segments import Places
+from crossres_ml.scan.signals import find_signals, signal_table
 from crossres_ml.scan.table import arm_effects, event_table, list_table, top_events
 
 DRUG_COLUMNS = ("event", "drug", "n", "effect", "low", "high", "p", "q", "raw", "raw_p", "full", "full_p")
@@ -44,6 +45,8 @@ class Scan:
         Top events lineage by lineage (`crossres_ml.scan.lineages.event_lineages`).
     permutations, expected : pandas.DataFrame
         As `crossres_ml.scan.permute.permute` gives them.
+    signals : pandas.DataFrame
+        One row a signal of a list (`crossres_ml.scan.signals.signal_table`).
     known : pandas.DataFrame
         Positive controls (`crossres_ml.scan.known.known_pairs`).
     skipped : pandas.DataFrame
@@ -59,6 +62,7 @@ class Scan:
     pooled: pd.DataFrame
     permutations: pd.DataFrame
     expected: pd.DataFrame
+    signals: pd.DataFrame
     known: pd.DataFrame
     skipped: pd.DataFrame
     lines: int
@@ -122,6 +126,7 @@ def scan(
     )
     table = event_table(events.table, fits, tests, expected, settings.level)
     table = table.join(arm_effects(cohort, frame, X, events.table))
+    table["signal"] = find_signals(table, X, ground.designs, max(settings.level, *LEVELS))
     top = top_events(table, settings.top)
     at = events.table.index.get_indexer(top)
     lineages, pooled = event_lineages(
@@ -137,6 +142,7 @@ def scan(
         pooled=pooled,
         permutations=called,
         expected=expected,
+        signals=signal_table(table),
         known=known_pairs(cohort, claims, events, jobs),
         skipped=pd.concat([s for s in skipped if len(s)], ignore_index=True),
         lines=len(frame.lines),

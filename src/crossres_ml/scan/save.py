@@ -15,8 +15,8 @@ from crossres_ml.scan.words import answer
 
 TABLES = {
     "lists": "lists.csv", "lineages": "lineages.csv", "pooled": "pooled.csv",
-    "permutations": "permutations.csv", "expected": "expected.parquet", "known": "known_pairs.csv",
-    "skipped": "skipped.csv", "drugs": "drugs.parquet",
+    "permutations": "permutations.csv", "expected": "expected.parquet", "signals": "signals.csv",
+    "known": "known_pairs.csv", "skipped": "skipped.csv", "drugs": "drugs.parquet",
 }  # fmt: skip
 """Attribute of `crossres_ml.scan.run.Scan` -> file."""
 _NAMED = 12

@@ -136,7 +136,7 @@ def list_table(
     Parameters
     ----------
     table : pandas.DataFrame
-        As `event_table` gives it.
+        As `event_table` gives it, with ``signal``.
     tests : mapping of str to Tests
         List -> its tests.
     called, expected : pandas.DataFrame
@@ -146,10 +146,11 @@ def list_table(
     -------
     pandas.DataFrame
         list, label, level; seen (events whose rate by permutations is below the level), genes (different
-        ones among them), threshold (largest p of these), expected (events of a permutation that would pass
-        it, over the nulls of `crossres_ml.scan.permute.empirical_rate`), expected_pairs (the same when no
-        event does anything), rate; seen_bh (by Benjamini and Hochberg), permuted_bh (mean number that it
-        calls in a permutation), permuted_any (share of permutations in which it calls any); smallest_p.
+        ones among them), signals (independent ones, `crossres_ml.scan.signals`), kept_full (stay when fully
+        adjusted), threshold (largest p of these), expected (events of a permutation that would pass it, over
+        the nulls of `crossres_ml.scan.permute.empirical_rate`), expected_pairs (the same when no event does
+        anything), rate; seen_bh (by Benjamini and Hochberg), permuted_bh (mean number that it calls in a
+        permutation), permuted_any (share of permutations in which it calls any); smallest_p.
     """
     rows = []
     for name, it in LISTS.items():
@@ -162,7 +163,8 @@ def list_table(
             rows.append(
                 {
                     "list": name, "label": it.label, "level": level, "seen": len(own),
-                    "genes": own.gene.nunique(), "kept_full": int(_kept(own, it).sum()),
+                    "genes": own.gene.nunique(), "signals": own.signal.nunique(),
+                    "kept_full": int(_kept(own, it).sum()),
                     "threshold": rate.p[last] if last >= 0 else np.nan,
                     "expected": rate.expected[last] if last >= 0 else np.nan,
                     "expected_pairs": pairs.expected[last] if last >= 0 else np.nan,

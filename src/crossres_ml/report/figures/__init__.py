@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
+import pandas as pd
 from matplotlib import style
 from matplotlib.figure import Figure
 
@@ -18,8 +19,11 @@ from crossres_ml.report.figures.base import Run
 from crossres_ml.report.figures.calibration import calibration
 from crossres_ml.report.figures.data import coverage, responses
 from crossres_ml.report.figures.have import have, learning_curve
+from crossres_ml.report.figures.scan import scan_effects, scan_lineages, scan_volcanos
+from crossres_ml.report.figures.scan_power import scan_power
 from crossres_ml.report.figures.shap import shap
 from crossres_ml.report.figures.skill import both, cell_lines_out, lineages, lineages_out, paired
+from crossres_ml.report.scan_run import ScanRun
 from crossres_ml.report.summary import Summary
 
 AUDIT_FIGURES: dict[str, Callable[[AuditRun], Figure | None]] = {
@@ -31,6 +35,12 @@ AUDIT_FIGURES: dict[str, Callable[[AuditRun], Figure | None]] = {
     "heterogeneity": heterogeneity,
 }
 """Figures of an audit, by name."""
+SCAN_FIGURES: dict[str, Callable[[ScanRun], Figure | None]] = {
+    "scan_effects": scan_effects,
+    "scan_volcanos": scan_volcanos,
+    "scan_lineages": scan_lineages,
+}
+"""Figures of a scan, by name."""
 
 
 def audit_of(run: Run) -> AuditRun | None:
@@ -108,6 +118,41 @@ def draw_audit(run: AuditRun) -> list[Path]:
         PNG files, in the order of `AUDIT_FIGURES`.
     """
     return _draw({name: partial(draw, run) for name, draw in AUDIT_FIGURES.items()}, run.folder / "figures")
+
+
+def draw_scan(run: ScanRun) -> list[Path]:
+    """Draw the figures of a scan, into ``figures/`` of its folder.
+
+    Parameters
+    ----------
+    run : ScanRun
+        The scan.
+
+    Returns
+    -------
+    list of Path
+        PNG files, in the order of `SCAN_FIGURES`.
+    """
+    return _draw({name: partial(draw, run) for name, draw in SCAN_FIGURES.items()}, run.folder / "figures")
+
+
+def draw_power(folder: Path, *, simulated: bool) -> Path:
+    """Draw the power of the scan's lists.
+
+    Parameters
+    ----------
+    folder : Path
+        Folder with ``scan_calibration.csv``.
+    simulated : bool
+        Whether the events were made by code too.
+
+    Returns
+    -------
+    Path
+        ``power.png`` in it.
+    """
+    table = pd.read_csv(folder / "scan_calibration.csv")
+    return _draw({"power": partial(scan_power, table, simulated=simulated)}, folder)[0]
 
 
 def _draw(figures: Mapping[str, Callable[[], Figure | None]], folder: Path) -> list[Path]:
