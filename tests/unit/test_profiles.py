@@ -18,7 +18,7 @@ from crossres_ml.predict.score import predict_file, score_profiles
 
 def additive() -> LoadedModel:
     """A model whose score is the sum of the measured values."""
-    model = LoadedModel("sum", lambda X: np.asarray(np.nansum(X.to_numpy(), axis=1)))
+    model = LoadedModel("sum", lambda X: np.asarray(np.nansum(X.to_numpy(), axis=1)), lambda X: X)
     model.calibration = Calibration(1.0, 0.0, 2.0, 1.0)
     return model
 
