@@ -264,7 +264,7 @@ def test_folder_that_is_no_bundle(tmp_path: Path, copy: Path) -> None:
 def test_other_format_is_refused(copy: Path) -> None:
     recipe = json.loads((copy / RECIPE).read_text())
     reseal(copy, RECIPE, json.dumps(recipe | {"format": 0}).encode())
-    with pytest.raises(BundleError, match="format 0, this version reads 2"):
+    with pytest.raises(BundleError, match="format 0, this version reads 3"):
         load_bundle(copy)
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from crossres_ml.errors import BundleError, ProfileError
 from crossres_ml.models.bundle import Bundle
+from crossres_ml.models.conformal import Conformal
 from crossres_ml.models.parts import LoadedModel
 from crossres_ml.models.resistance import Calibration
 from crossres_ml.predict.profiles import align, check_units, feature_name, read_profiles
@@ -20,6 +21,7 @@ def additive() -> LoadedModel:
     """A model whose score is the sum of the measured values."""
     model = LoadedModel("sum", lambda X: np.asarray(np.nansum(X.to_numpy(), axis=1)), lambda X: X)
     model.calibration = Calibration(1.0, 0.0, 2.0, 1.0)
+    model.conformal = Conformal(np.array([0.2, 0.5]), np.array([0.1, 0.4, 0.6]))
     return model
 
 

@@ -165,7 +165,7 @@ def test_probabilities_follow_scores(name: str, fold_models: ModelSet, fold_zero
     model = fold_models.get("radiation", name)
     X = with_profile(fold_models, fold_zero)
     out = model.predict(X)
-    assert list(out) == ["score", "probability", "expected", "spread"]
+    assert list(out) == ["score", "probability", "expected", "spread", "p_resistant", "p_sensitive"]
     assert out.probability.between(0, 1).all()
     found = model.calibration
     np.testing.assert_array_equal(out.probability, expit(found.slope * out.score + found.intercept))

@@ -20,6 +20,7 @@ from crossres_ml.artifacts import MANIFEST, is_intact, versions, write_json, wri
 from crossres_ml.cohort.labels import LabelRule
 from crossres_ml.cohort.scores import GeneSetScorer
 from crossres_ml.errors import BundleError, preview
+from crossres_ml.models.conformal import Conformal
 from crossres_ml.models.parts import (
     load_model,
     load_profile,
@@ -32,7 +33,7 @@ from crossres_ml.models.parts import (
 from crossres_ml.models.profile import PREFIXES, DrugProfile
 from crossres_ml.models.resistance import FittedModel
 
-FORMAT = 2
+FORMAT = 3
 RECIPE = "bundle.json"
 
 
@@ -100,8 +101,8 @@ class Bundle:
         Returns
         -------
         pandas.DataFrame
-            ``score``, ``probability``, ``expected`` response, and its ``spread`` (NaN where the model
-            has none).
+            ``score``, ``probability``, ``expected`` response, its ``spread`` (NaN where the model has
+            none), and the conformal ``p_resistant`` and ``p_sensitive``.
 
         Raises
         ------
@@ -185,6 +186,8 @@ def save_bundle(
         "task": rule.task,
         "lineages": sorted(c.split(":", 1)[1] for c in X.columns if c.startswith("lineage:")),
         "label_rule": {"quantile": rule.quantile, "cuts": rule.cuts, "grids": rule.grids},
+        "conformal": model.conformal.state(),
+        "score_spread": float(np.std(model.cross_scores)),
         "inner_spearman": model.inner_spearman,
         "parameters": {
             k: v
@@ -252,7 +255,7 @@ def load_bundle(folder: Path) -> Bundle:
         )
     if lacking := [
         k
-        for k in ("task", "model", "profile", "gene_sets", "features", "lineages", "data")
+        for k in ("task", "model", "profile", "gene_sets", "features", "lineages", "data", "conformal")
         if k not in recipe
     ]:
         raise BundleError(
@@ -263,6 +266,7 @@ def load_bundle(folder: Path) -> Bundle:
     try:
         profile = load_profile(recipe["profile"], folder) if recipe["profile"] else None
         model = load_model(recipe["model"], folder, profile)
+        model.conformal = Conformal.from_state(recipe["conformal"])
         scorer = load_scorer(recipe["gene_sets"], folder) if recipe["gene_sets"] else None
     except Exception as e:
         raise BundleError(f"the model cannot be loaded: {e}", where=str(folder), do="train again") from e

@@ -18,6 +18,7 @@ from threadpoolctl import threadpool_limits
 
 from crossres_ml.config import FeatureConfig, Tuning
 from crossres_ml.errors import CohortError, ConfigError, LeakageError
+from crossres_ml.models.conformal import Conformal
 from crossres_ml.models.estimators import Estimator, TrainingView
 from crossres_ml.models.profile import DrugProfile
 from crossres_ml.models.registry import ESTIMATORS
@@ -103,6 +104,8 @@ class FittedModel(ABC):
         Skill of ``cross_scores`` on the training lines on which the task is scored.
     calibration : Calibration
         Learned from ``cross_scores``.
+    conformal : Conformal
+        Learned from ``cross_scores`` too.
     """
 
     name: str
@@ -111,6 +114,7 @@ class FittedModel(ABC):
     trained_on: pd.Index
     inner_spearman: float
     calibration: Calibration
+    conformal: Conformal
 
     @abstractmethod
     def score(self, X: pd.DataFrame) -> np.ndarray:
@@ -144,9 +148,11 @@ class FittedModel(ABC):
         self.trained_on = view.X.index
         self.inner_spearman = spearman(cross_scores[view.scored], view.y[view.scored])
         self.calibration = Calibration.fit(cross_scores, view)
+        probability = self.calibration.apply(cross_scores[view.scored])["probability"]
+        self.conformal = Conformal.fit(probability, view.label[view.scored])
 
     def predict(self, X: pd.DataFrame) -> pd.DataFrame:
-        """Score, calibrated probability, expected response and its spread.
+        """Score, calibrated probability, expected response and its spread, conformal p-values.
 
         Parameters
         ----------
@@ -156,10 +162,11 @@ class FittedModel(ABC):
         Returns
         -------
         pandas.DataFrame
-            ``score``, ``probability``, ``expected``, ``spread``.
+            ``score``, ``probability``, ``expected``, ``spread``, ``p_resistant``, ``p_sensitive``.
         """
         score = self.score(X)
         parts = {"score": score, **self.calibration.apply(score), "spread": self.spread(X)}
+        parts |= self.conformal.p_values(parts["probability"])
         return pd.DataFrame(parts, index=X.index)
 
     def predict_held_out(self, X: pd.DataFrame) -> pd.DataFrame:

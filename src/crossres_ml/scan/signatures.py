@@ -124,6 +124,7 @@ def try_signatures(
     for number, (chosen, own_folds) in enumerate(zip(line_sets.values(), folds, strict=True), 1):
         lines = chosen[0].lines
         ids = known.index[lines]
+        beside = _ours(ours, _held_out(own_folds, ids), known) if ours is not None else None
         work = _fold_work(
             own_folds, rna.to_numpy(dtype=float)[lines], known[ids].to_numpy(), chosen, sets, seed
         )
@@ -133,7 +134,6 @@ def try_signatures(
             done += 1
             progress(done, total)
         made = _predictions(own_folds, results, [m.signature.name for m in chosen], known[ids])
-        beside = _ours(ours, made, known) if ours is not None else None
         scored = _scored(made, beside, cohort, best, draws=draws, seed=seed)
         sizes = np.array([test.sum() for _, _, _, test in own_folds], dtype=float)
         about = {"lines": len(ids), "lineages": cohort.lines.lineage[ids].nunique(), "line_set": number}
@@ -178,12 +178,18 @@ def _predictions(
     return pd.concat(parts, ignore_index=True)
 
 
-def _ours(ours: pd.DataFrame, made: pd.DataFrame, known: pd.Series) -> pd.DataFrame:
+def _held_out(folds: Sequence[Split], ids: pd.Index) -> pd.DataFrame:
+    """Which line is held out when."""
+    parts = [pd.DataFrame({"repeat": r, "fold": f, "model_id": ids[test]}) for r, f, _, test in folds]
+    return pd.concat(parts, ignore_index=True)
+
+
+def _ours(ours: pd.DataFrame, held_out: pd.DataFrame, known: pd.Series) -> pd.DataFrame:
     """Predictions of our models for the same lines of the same held-out sets."""
     rows = ours[(ours.task == "radiation") & (ours["mode"] == "cell_line_out") & (ours.variant == "full")]
-    rows = rows[rows.model_id.isin(made.model_id)].assign(fold=rows.fold.astype(str))
+    rows = rows[rows.model_id.isin(held_out.model_id)].assign(fold=rows.fold.astype(str))
     keys = ["repeat", "fold", "model_id"]
-    wanted = pd.MultiIndex.from_frame(made[keys].drop_duplicates())
+    wanted = pd.MultiIndex.from_frame(held_out[keys])
     problems = []
     for model, part in rows.groupby("model"):
         if len(wanted.symmetric_difference(pd.MultiIndex.from_frame(part[keys]))):
