@@ -96,15 +96,15 @@ def test_lineage_may_be_text(tmp_path: Path, caplog: pytest.LogCaptureFixture) -
     ("text", "message"),
     [
         ("", "cannot be read"),
-        ("id\nx\n", "1 columns"),
+        ("id\nx\n", "has 1 column: 'id'"),
         ("id,A\n", "0 samples"),
         ("A,B\n1.5,2.5\n1.5,3.5\n", "no sample ids"),
         ("A,B\n0.51,2\n0.52,3\n", "no sample ids"),
         ("id,A\nx,1\nx,2\n", "ids given more than once: x"),
         ("id,A\nx,1\n,2\n", "1 samples without an id"),
-        ("id,A,A\nx,1,2\n", "columns given more than once: A"),
-        ("id,A,A (12)\nx,1,2\n", "features given more than once: rna:A"),
-        ("id,A,B\nx,1,high\ny,2,3\n", r"1 cells are no finite numbers: 'high' \(sample x, column B\)"),
+        ("id,A,A\nx,1,2\n", "features given more than once: A and A differ in 1 samples, 1 and 2 in x"),
+        ("id,A,A (12)\nx,1,2\n", r"features given more than once: A and A \(12\) differ"),
+        ("id,A,B\nx,1,high\ny,2,3\n", r"1 cells are no finite numbers: 'high' \(row x, column B\)"),
         ("id,A\nx,inf\n", "no finite numbers"),
         ("id,A,B\nx,1,2,\n", "more cells than the header"),
         ("A\tB\nx\t1\t2\n".replace("\t", ","), "more cells than the header"),
@@ -132,7 +132,7 @@ def test_a_missing_file_a_wrong_suffix_and_a_cut_parquet_are_refused(tmp_path: P
     ("text", "message"),
     [
         ("id,A\nx,-1.2\n", r"rna:A = -1.2 \(sample x\): expected log2"),
-        ("id,A\nx,3512\n", "expected log2"),
+        ("id,A\nx,3512\n", "unit of expression is not clear: whole numbers, too few for counts"),
         ("id,A,mutation:C\nx,1,2\n", "expected 0 or 1"),
         ("id,A,mutation:C\nx,1,0.5\n", "expected 0 or 1"),
         ("id,A,mutation:C\nx,-4,9\n", "expected log2.*expected 0 or 1"),
@@ -140,9 +140,14 @@ def test_a_missing_file_a_wrong_suffix_and_a_cut_parquet_are_refused(tmp_path: P
     ],
 )
 def test_impossible_values_are_refused(tmp_path: Path, text: str, message: str) -> None:
-    given = read(written(tmp_path, text))
     with pytest.raises(ProfileError, match=message):
-        check_units(given, [bundle("rna:A", "mutation:C", "rppa:Akt")], "profiles.csv")
+        read(written(tmp_path, text))
+
+
+def test_units_of_given_profiles_are_checked() -> None:
+    given = Profiles(pd.DataFrame({"rna:A": [-1.0]}, index=["x"]), None)
+    with pytest.raises(ProfileError, match=r"rna:A = -1 \(sample x\): expected log2"):
+        check_units(given, [bundle("rna:A")], "profiles.csv")
 
 
 def test_missing_features_are_told_with_their_share(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -161,8 +166,10 @@ def test_a_sample_without_values_gets_no_number(tmp_path: Path, caplog: pytest.L
 
 
 def test_a_table_without_any_feature_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ProfileError, match="none of the 1 features of the radiation model"):
-        score_profiles(read(written(tmp_path, "id,Z\nx,1\n")), [bundle("rna:A")], "p")
+    with pytest.raises(
+        ProfileError, match="none of the 5 features of the model: recognised: 0 names of columns and 0"
+    ):
+        read(written(tmp_path, "id,Z\nx,1\n"))
 
 
 def test_nothing_is_written_when_something_is_wrong(tmp_path: Path) -> None:

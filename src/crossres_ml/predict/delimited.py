@@ -6,10 +6,11 @@ import codecs
 import csv
 import gzip
 import io
+import re
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import pyarrow as pa
 import pyarrow.csv as pa_csv
@@ -22,6 +23,9 @@ _WORDS = {",": "comma", "\t": "tab", ";": "semicolon", "|": "bar", " ": "blank"}
 _BLOCK = 8 << 20
 _BYTES_A_CELL = 64  # a row must fit in a block
 _ENCODINGS = ("utf-8", "cp1252")
+_SLIPPED = re.compile(
+    r"(Row #(?P<row>\d+): )?Expected (?P<expected>\d+) columns, got (?P<got>\d+)(?P<text>.*)"
+)
 _WINDOWS = "is not UTF-8; read as Windows-1252"
 
 
@@ -141,12 +145,6 @@ class TextTable(Table):
             )
 
     def _batches(self, columns: Sequence[int]) -> Iterator[pa.RecordBatch]:
-        slips: list[Any] = []
-
-        def note(row: Any) -> str:
-            slips.append(row)
-            return "error"
-
         names = [str(i) for i in range(self._width)]
         chosen = [str(i) for i in columns]
         block = max(_BLOCK, _BYTES_A_CELL * self._width)
@@ -158,9 +156,7 @@ class TextTable(Table):
                     read_options=pa_csv.ReadOptions(
                         use_threads=False, block_size=block, column_names=names, encoding=self._encoding
                     ),
-                    parse_options=pa_csv.ParseOptions(
-                        delimiter=self.separator, invalid_row_handler=note, newlines_in_values=False
-                    ),
+                    parse_options=pa_csv.ParseOptions(delimiter=self.separator, newlines_in_values=False),
                     convert_options=pa_csv.ConvertOptions(
                         include_columns=chosen, column_types=dict.fromkeys(chosen, pa.string())
                     ),
@@ -168,14 +164,15 @@ class TextTable(Table):
         except (EOFError, gzip.BadGzipFile, zlib.error) as e:
             raise self._error(f"cannot be read: cut off or damaged: {e}", "copy the file again") from e
         except pa.ArrowInvalid as e:
-            if slips:
-                raise self._slipped(slips[0]) from e
+            # a handler of such rows cannot be given bytes that are no UTF-8, so the message is read
+            if slip := _SLIPPED.search(str(e)):
+                raise self._slipped(slip) from e
             raise
 
-    def _slipped(self, row: Any) -> ProfileError:
-        number = "" if row.number is None else f"row {row.number} below the header: "
-        counts = f"{row.actual_columns} cells under {row.expected_columns} columns: {str(row.text)[:60]!r}"
-        if row.actual_columns > row.expected_columns:
+    def _slipped(self, row: re.Match[str]) -> ProfileError:
+        number = f"row {row['row']} below the header: " if row["row"] else ""
+        counts = f"{row['got']} cells under {row['expected']} columns: {row['text'][2:60]!r}"
+        if int(row["got"]) > int(row["expected"]):
             return self._error(
                 f"{number}more cells than the header has columns: {counts}",
                 "name every column (R: write.table(..., col.names = NA)), end no row with a separator, and "

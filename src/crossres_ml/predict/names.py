@@ -78,17 +78,18 @@ def gene_names(hgnc: pd.DataFrame, genes: Iterable[str]) -> pd.DataFrame:
     leads = {str(k): frozenset(v) for k, v in others.symbol.groupby(others["name"])}
     by_gene = {str(k): sorted(set(v)) for k, v in others["name"].groupby(others.symbol)}
     current = set(table.index)
+    known, entrez, ensembl = set(wanted), table.entrez.to_dict(), table.ensembl.to_dict()
     rows = []
     for gene in wanted:
-        symbol = _approved(gene, current, leads, set(wanted))
-        names = [n for n in (by_gene.get(symbol, ()) if symbol else ()) if n != gene]
-        free = [n for n in names if n not in current and n not in wanted]
+        symbol = _approved(gene, current, leads, known)
+        names = by_gene.get(symbol, []) if symbol else []
+        free = [n for n in names if n != gene and n not in current and n not in known]
         previous = [n for n in free if len(leads[n]) == 1]
-        found = table.loc[symbol] if symbol else None
+        ids = [entrez.get(symbol), ensembl.get(symbol)]
         rows.append(
             {
-                "entrez": None if found is None or pd.isna(found.entrez) else str(int(found.entrez)),
-                "ensembl": None if found is None or pd.isna(found.ensembl) else str(found.ensembl),
+                "entrez": None if pd.isna(ids[0]) else str(int(ids[0])),
+                "ensembl": None if pd.isna(ids[1]) else str(ids[1]),
                 "previous": tuple(sorted([*previous, symbol] if symbol and symbol != gene else previous)),
                 "ambiguous": tuple(n for n in free if len(leads[n]) > 1),
             }

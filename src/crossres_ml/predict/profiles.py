@@ -110,9 +110,12 @@ class Opened:
         feature = np.array([*range(len(found)), *(i for i, _ in twins)])
         names = self._side.names
         asked = [*positions, *(p for _, p in twins)]
-        labels = [f if names[p] == f else f"{f} from {names[p]}" for f, p in zip(
-            [list(found)[i] for i in feature], asked, strict=True)]  # fmt: skip
-        table = self._features.loc[[list(found)[i] for i in feature]]
+        kept = [list(found)[i] for i in feature]
+        labels = [
+            f if names[p] in (f, f.split(":", 1)[1]) else f"{f} from {names[p]}"
+            for f, p in zip(kept, asked, strict=True)
+        ]
+        table = self._features.loc[kept]
         limits, rna = bounds(table, self._unit), (table.unit == LOG2_TPM).to_numpy()
 
         def convert(values: np.ndarray, which: np.ndarray, samples: slice) -> np.ndarray:
