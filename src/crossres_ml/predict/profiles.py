@@ -1,37 +1,37 @@
-"""Reading and aligning a table of new profiles."""
+"""New profiles: opened, told what they are, and given by chunks in the model's units; then aligned."""
 
 from __future__ import annotations
 
 import logging
-import re
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from crossres_ml.errors import ProfileError, preview
 from crossres_ml.models.bundle import Bundle
+from crossres_ml.predict.mutations import Mutations, read_mutations
+from crossres_ml.predict.names import Recognised
+from crossres_ml.predict.sides import RowSamples, Side, check_ids, choose_side
+from crossres_ml.predict.tables import ID, LINEAGE, open_table
+from crossres_ml.predict.units import LOG2_TPM, UNITS, bounds, check_types, find_unit, to_log2
 
+__all__ = ["ID", "LINEAGE", "Opened", "Profiles", "align", "check_units", "open_profiles", "read_profiles"]
 log = logging.getLogger(__name__)
-ID = "model_id"
-LINEAGE = "lineage"
-_ENTREZ = re.compile(r"^(?P<symbol>\S+) \((?P<entrez>\d+)\)$")
-_READERS = {".csv": ",", ".tsv": "\t", ".txt": "\t"}
-# log2(TPM + 1) cannot be negative, and one million TPM is 19.9
-_HIGHEST_LOG2_TPM = 20.0
-_BOUNDED = ("log2_tpm", "0/1", "0 wild type, 1 non-damaging, 2 damaging")
+_LISTED = 1000  # ids of samples in the report; the count is always whole
 
 
 @dataclass(frozen=True)
 class Profiles:
-    """New samples as they were given, checked.
+    """New samples in the model's units, checked.
 
     Attributes
     ----------
     values : pandas.DataFrame
-        Samples x features, float; columns ``block:name`` where a column is a feature name,
-        otherwise as given.
+        Samples x features that were found, float32; columns ``block:name``.
     lineage : pandas.Series or None
         Text, when a column ``lineage`` was given.
     """
@@ -40,127 +40,252 @@ class Profiles:
     lineage: pd.Series | None
 
 
-def feature_name(column: str) -> str:
-    """Name of the feature that a column means.
+@dataclass
+class Opened:
+    """A table of profiles of which names, orientation and unit are known, and cells are not yet read.
 
-    Parameters
+    Attributes
     ----------
-    column : str
-        ``block:name``, a gene symbol, or ``SYMBOL (ENTREZ)``.
-
-    Returns
-    -------
-    str
-        ``block:name``; a bare gene is its mRNA, ``rna:SYMBOL``.
+    ids : pandas.Index
+        Samples in input order.
+    columns : pandas.Index
+        Features that were found, in the order of the features given.
+    report : dict
+        JSON-ready: format, orientation, unit, kinds of names, and all that was left out or doubled.
+        ``samples_without_values`` is filled while chunks are read.
+    where : str
+        Name of the table, for messages.
     """
-    text = column.strip()
-    match = _ENTREZ.match(text)
-    text = match["symbol"] if match else text
-    return text if ":" in text else f"rna:{text}"
+
+    ids: pd.Index
+    columns: pd.Index
+    report: dict[str, Any]
+    where: str
+    _side: Side = field(repr=False)
+    _found: Recognised = field(repr=False)
+    _features: pd.DataFrame = field(repr=False)
+    _unit: str = field(repr=False)
+    _sums: np.ndarray | None = field(repr=False)
+    _mutations: Mutations | None = field(repr=False)
+
+    def chunks(self, size: int) -> Iterator[Profiles]:
+        """Read the samples.
+
+        Parameters
+        ----------
+        size : int
+            Samples a chunk; no value depends on it.
+
+        Yields
+        ------
+        Profiles
+            In input order; the last may be shorter.
+
+        Raises
+        ------
+        ProfileError
+            If a value is no number, or impossible.
+        """
+        if size < 1:
+            raise ProfileError(f"chunks of {size} samples", where=self.where, do="read at least 1 at a time")
+        empty: dict[str, Any] = {"count": 0, "ids": []}
+        self.report["samples_without_values"] = empty
+        for start, values in _rebatch(self._blocks(), size):
+            ids = self.ids[start : start + len(values)]
+            out = pd.DataFrame(values, index=ids, columns=self.columns)
+            without = ids[np.isnan(values).all(axis=1)]
+            empty["count"] += len(without)
+            empty["ids"].extend(without[: max(0, _LISTED - len(empty["ids"]))])
+            lineage = self._side.lineage
+            if lineage is not None:
+                part = lineage.iloc[start : start + len(values)].to_numpy(dtype=object)
+                lineage = pd.Series(part, index=ids, name=LINEAGE, dtype="string")
+            yield Profiles(out, lineage)
+
+    def _blocks(self) -> Iterator[np.ndarray]:
+        """Read samples x columns, float32, in the table's own batches."""
+        found = self._found.columns
+        positions = [p[0] for p in found.values()]
+        twins = [(i, p) for i, places in enumerate(found.values()) for p in places[1:]]
+        feature = np.array([*range(len(found)), *(i for i, _ in twins)])
+        names = self._side.names
+        asked = [*positions, *(p for _, p in twins)]
+        kept = [list(found)[i] for i in feature]
+        labels = [
+            f if names[p] in (f, f.split(":", 1)[1]) else f"{f} from {names[p]}"
+            for f, p in zip(kept, asked, strict=True)
+        ]
+        table = self._features.loc[kept]
+        limits, rna = bounds(table, self._unit), (table.unit == LOG2_TPM).to_numpy()
+
+        def convert(values: np.ndarray, which: np.ndarray, samples: slice) -> np.ndarray:
+            limits.check(values, which, labels, self.ids[samples], self.where)
+            linear = rna[which]
+            if self._unit != LOG2_TPM and linear.any():
+                sums = None if self._sums is None else self._sums[samples]
+                values[:, linear] = to_log2(values[:, linear], self._unit, sums)
+            if (np.abs(values) > np.finfo(np.float32).max).any():
+                raise ProfileError("values beyond 3.4e38", where=self.where, do="convert them")
+            return values.astype(np.float32)
+
+        given = [*found, *(self._mutations.features if self._mutations else [])]
+        order = pd.Index(given).get_indexer(self.columns)
+        for samples, values in self._side.blocks(asked, convert):
+            for extra, (i, p) in enumerate(twins):
+                self._compare(
+                    values[:, i], values[:, len(found) + extra], (names[positions[i]], names[p]), samples
+                )
+            values = values[:, : len(found)]
+            if self._mutations is not None:
+                values = np.hstack([values, self._mutations.rows(self.ids[samples])])
+            yield np.ascontiguousarray(values[:, order]) if self._mutations is not None else values
+
+    def _compare(self, one: np.ndarray, other: np.ndarray, names: tuple[str, str], samples: slice) -> None:
+        differ = np.flatnonzero(~((one == other) | (np.isnan(one) & np.isnan(other))))
+        if len(differ):
+            r = int(differ[0])
+            raise ProfileError(
+                f"features given more than once: {names[0]} and {names[1]} differ in {len(differ)} samples, "
+                f"{one[r]:g} and {other[r]:g} in {self.ids[samples][r]}",
+                where=self.where, do="keep one column each",
+            )  # fmt: skip
 
 
-def read_profiles(path: Path) -> Profiles:
-    """Read a table with samples in rows.
+def _rebatch(blocks: Iterator[np.ndarray], size: int) -> Iterator[tuple[int, np.ndarray]]:
+    """Cut blocks of any length into blocks of one length, with the number of their first row."""
+    held: list[np.ndarray] = []
+    have, start = 0, 0
+    for block in blocks:
+        held.append(block)
+        have += len(block)
+        if have < size:
+            continue
+        joined = held[0] if len(held) == 1 else np.concatenate(held)
+        whole = have - have % size
+        for at in range(0, whole, size):
+            yield start + at, joined[at : at + size]
+        start, have, held = start + whole, have - whole, [joined[whole:]]
+    if have:
+        yield start, np.concatenate(held)
+
+
+def open_profiles(
+    path: Path | pd.DataFrame,
+    features: pd.DataFrame,
+    names: pd.DataFrame | None = None,
+    *,
+    orientation: str = "auto",
+    unit: str = "auto",
+    mutations: Path | None = None,
+) -> Opened:
+    """Open a table of profiles and find out what it holds.
+
+    Two columns for one gene: the current symbol wins over an Ensembl or Entrez id, and this over a
+    previous symbol; equally good names are one column when all their values agree, and an error when not.
 
     Parameters
     ----------
-    path : Path
-        .csv, .tsv, .txt (tab) or .parquet. The id is the column ``model_id``, or else the first.
+    path : Path or pandas.DataFrame
+        As `crossres_ml.predict.tables.open_table` takes it: samples x genes or genes x samples; ids in
+        ``model_id``, or else in the first column (or the index).
+    features : pandas.DataFrame
+        Index ``block:name`` of all models together; block, unit, median, low, high.
+    names : pandas.DataFrame, optional
+        Other names of genes, as `crossres_ml.predict.names.gene_names` makes it.
+    orientation : {"auto", "samples", "genes"}
+        What stands in the rows.
+    unit : {"auto", "log2_tpm", "tpm", "counts"}
+        Unit of expression; turned into log2(TPM + 1).
+    mutations : Path, optional
+        A MAF, or a table of 0 and 1 with the same ids.
 
     Returns
     -------
-    Profiles
-        Checked values.
+    Opened
+        Ready to be read by chunks.
 
     Raises
     ------
     ProfileError
-        If the file cannot be read, has no ids, ids or columns twice, or cells that are no numbers.
+        If it cannot be read, or leaves open what it is.
     """
-    table = _read(path)
-    where = str(path)
-    if table.shape[0] == 0 or table.shape[1] < 2:
-        raise ProfileError(
-            f"has {table.shape[0]} samples and {table.shape[1]} columns", where=where,
-            do="give samples in rows, an id column, then features; check the separator",
-        )  # fmt: skip
-    ids = _ids(table, where)
-    body = table.drop(columns=str(ids.name)).set_axis(pd.Index(ids.to_numpy(), name=ID), axis=0)
-    lineage = body.pop(LINEAGE).astype("string") if LINEAGE in body else None
-    names = pd.Index([feature_name(str(c)) for c in body.columns])
-    if names.has_duplicates:
-        twice = names[names.duplicated()].unique()
-        raise ProfileError(
-            f"features given more than once: {preview(twice)}", where=where, do="keep one column each"
-        )
-    return Profiles(_numbers(body, where).set_axis(names, axis=1), lineage)
+    if unit not in UNITS:
+        raise ProfileError(f"unit {unit!r}", do=f"choose one of {preview(UNITS)}")
+    table = open_table(path)
+    side, found, because = choose_side(table, features, names, orientation)
+    ids = check_ids(side, found, features)
+    check_types(side, found, features)
+    in_rows = isinstance(side, RowSamples) != table.transposed
+    report: dict[str, Any] = {
+        "file": table.where,
+        "format": table.format,
+        "notes": table.notes,
+        "orientation": "samples in rows" if in_rows else "genes in rows",
+        "orientation_because": because,
+        "samples": len(ids),
+        "features_found": len(found.columns),
+        "kinds_of_names": dict(found.kinds),
+        "unmapped": {"count": len(found.unmapped), "names": found.unmapped},
+        "ambiguous": found.ambiguous,
+        "doubled": found.doubled,
+        "turned_into_dates": found.dates,
+        "columns_dropped": side.dropped,
+        "lineage": side.lineage is not None,
+        "warnings": [],
+    }
+    unit, sums = find_unit(side, found, features, unit, report)
+    events = None if mutations is None else read_mutations(mutations, features, names, ids)
+    columns = list(found.columns)
+    if events is not None:
+        if both := [f for f in events.features if f in found.columns]:
+            raise ProfileError(
+                f"{preview(both)}: in the profiles and in {mutations}", where=table.where, do="give them once"
+            )
+        columns += events.features
+        report["mutations"] = {"file": str(mutations), **events.report}
+        report["warnings"] += [events.report["warning"]] if "warning" in events.report else []
+    ordered = features.index[features.index.isin(columns)].rename(None)
+    _tell(report)
+    return Opened(ids, ordered, report, table.where, side, found, features, unit, sums, events)
 
 
-def _read(path: Path) -> pd.DataFrame:
-    try:
-        if path.suffix == ".parquet":
-            table = pd.read_parquet(path)
-            return table if isinstance(table.index, pd.RangeIndex) else table.reset_index()
-        if path.suffix not in _READERS:
-            raise ValueError(f"suffix {path.suffix!r} is not .csv, .tsv, .txt or .parquet")
-        table = pd.read_csv(path, sep=_READERS[path.suffix], dtype=str, keep_default_na=True)
-    except (OSError, ValueError, ImportError) as e:
-        raise ProfileError(
-            f"cannot be read: {e}", where=str(path), do="check the path, the suffix and the file"
-        ) from e
-    if not isinstance(table.index, pd.RangeIndex):
-        raise ProfileError(
-            "rows have more cells than the header has columns", where=str(path),
-            do="name every column (R: write.table(..., col.names = NA)), and end no row with a separator",
-        )  # fmt: skip
-    header = pd.read_csv(path, sep=_READERS[path.suffix], dtype=str, header=None, nrows=1).iloc[0]
-    if (twice := header[header.duplicated()]).size:
-        raise ProfileError(
-            f"columns given more than once: {preview(twice)}", where=str(path), do="keep one each"
-        )
-    return table
+def _tell(report: dict[str, Any]) -> None:
+    """Log what was recognised, and what was not."""
+    log.info(
+        "%s: %s (%s); expression: %s (%s)", report["file"], report["orientation"],
+        report["orientation_because"], report["unit"], report["unit_because"],
+    )  # fmt: skip
+    if report["doubled"]:
+        shown = preview(f"{f} as {preview(n)}" for f, n in report["doubled"].items())
+        log.info("%d features have several columns: %s", len(report["doubled"]), shown)
+    if report["ambiguous"]:
+        shown = preview(f"{n} ({preview(g)})" for n, g in report["ambiguous"].items())
+        log.warning("%d names could mean several genes and are not used: %s", len(report["ambiguous"]), shown)
+    if report["turned_into_dates"]:
+        log.warning("names that a spreadsheet turned into dates: %s", preview(report["turned_into_dates"]))
+    for text in [*report["notes"], *report["warnings"]]:
+        log.warning("%s", text)
 
 
-def _ids(table: pd.DataFrame, where: str) -> pd.Series:
-    ids = table[ID] if ID in table else table.iloc[:, 0]
-    if ID not in table and pd.to_numeric(ids, errors="coerce").notna().all() and not _whole(ids):
-        raise ProfileError(
-            f"has no sample ids: no column {ID!r}, and the first column {ids.name!r} holds measurements",
-            where=where, do=f"put the ids in the first column or in one called {ID}",
-        )  # fmt: skip
-    text = ids.astype("string").str.strip()
-    problems = []
-    if (n := int((text.isna() | (text == "")).sum())) > 0:
-        problems.append(f"{n} samples without an id")
-    if text.dropna().duplicated().any():
-        problems.append(f"ids given more than once: {preview(text[text.duplicated()].dropna().unique())}")
-    if problems:
-        raise ProfileError(
-            "; ".join(problems), where=f"{where}, column {ids.name}", do="give each sample one id"
-        )
-    return text.rename(str(ids.name))
+def read_profiles(
+    path: Path | pd.DataFrame, features: pd.DataFrame, names: pd.DataFrame | None = None, **options: Any
+) -> Profiles:
+    """Read a whole table at once.
 
+    Parameters
+    ----------
+    path, features, names
+        As `open_profiles` takes them.
+    **options
+        orientation, unit, mutations.
 
-def _whole(values: pd.Series) -> bool:
-    numbers = pd.to_numeric(values)
-    return bool((numbers == numbers.round()).all()) and not numbers.duplicated().any()
-
-
-def _numbers(body: pd.DataFrame, where: str) -> pd.DataFrame:
-    numbers = body.apply(pd.to_numeric, errors="coerce").astype(float)
-    text = body.notna() & numbers.isna()
-    rows, columns = np.nonzero(text.to_numpy() | np.isinf(numbers.to_numpy()))
-    if len(rows):
-        found = [(int(r), int(c)) for r, c in zip(rows, columns, strict=True)]
-        cells = [
-            f"{body.iloc[r, c]!r} (sample {body.index[r]}, column {body.columns[c]})" for r, c in found[:6]
-        ]
-        cells += [""] * (len(found) - len(cells))
-        raise ProfileError(
-            f"{len(rows)} cells are no finite numbers: {preview(cells, 5)}", where=where,
-            do="leave a missing value empty; drop columns of text (only lineage may be text)",
-        )  # fmt: skip
-    return pd.DataFrame(numbers)
+    Returns
+    -------
+    Profiles
+        All samples.
+    """
+    opened = open_profiles(path, features, names, **options)
+    return next(opened.chunks(len(opened.ids)))
 
 
 def check_units(profiles: Profiles, bundles: list[Bundle], where: str) -> None:
@@ -180,44 +305,12 @@ def check_units(profiles: Profiles, bundles: list[Bundle], where: str) -> None:
     ProfileError
         Names every block with impossible values.
     """
-    units = pd.concat([b.features.unit for b in bundles])
-    units = units[~units.index.duplicated()]
-    problems = []
-    for unit, low, high, hint in (
-        ("log2_tpm", 0.0, _HIGHEST_LOG2_TPM, "expected log2(TPM + 1); counts, TPM or z-scores do not fit"),
-        ("0/1", 0.0, 1.0, "expected 0 or 1"),
-        ("0 wild type, 1 non-damaging, 2 damaging", 0.0, 2.0, "expected 0, 1 or 2"),
-    ):
-        part = profiles.values[[c for c in profiles.values if units.get(c) == unit]]
-        bad = (part < low) | (part > high) | ((part % 1 != 0) & part.notna() & (unit != "log2_tpm"))
-        if (columns := part.columns[bad.any()]).size:
-            c = columns[0]
-            worst = part.loc[bad[c], c]
-            problems.append(
-                f"{len(columns)} columns, such as {c} = {worst.iloc[0]:g} (sample {worst.index[0]}): {hint}"
-            )
-    problems += _far_from_training(profiles, bundles)
-    if problems:
-        raise ProfileError(
-            "values outside what is possible: " + "; ".join(problems), where=where, do="convert them"
-        )
-
-
-def _far_from_training(profiles: Profiles, bundles: list[Bundle]) -> list[str]:
-    """Values more than a whole training range beyond that range, in units without natural bounds."""
     table = pd.concat([b.features for b in bundles])
-    table = table[~table.index.duplicated() & ~table.unit.isin(_BOUNDED)]
-    part = profiles.values[[c for c in profiles.values if c in table.index]]
-    low, high = (table[k][part.columns].astype(float) for k in ("low", "high"))
-    bad = (part < low - (high - low)) | (part > high + (high - low))
-    out = []
-    for c in part.columns[bad.any()][:3]:
-        worst = part.loc[bad[c], c]
-        out.append(
-            f"{c} = {worst.iloc[0]:g} (sample {worst.index[0]}): "
-            f"training lines have {low[c]:g} to {high[c]:g}, in {table.unit[c]}"
-        )
-    return out
+    table = table[~table.index.duplicated()]
+    columns = [str(c) for c in profiles.values if c in table.index]
+    limits = bounds(table.loc[columns], LOG2_TPM)
+    values = profiles.values[columns].to_numpy(dtype=float)
+    limits.check(values, np.arange(len(columns)), columns, profiles.values.index, where)
 
 
 def align(profiles: Profiles, bundle: Bundle) -> tuple[pd.DataFrame, list[str]]:

@@ -146,7 +146,9 @@ def predict_file(profiles: Path, output: Path, model: str | None = None) -> pd.D
             f"suffix {output.suffix!r} of the output", where=str(output), do="use .csv, .tsv or .parquet"
         )
     bundles = find_bundles(model)
-    scores = score_profiles(read_profiles(profiles), bundles, str(profiles))
+    features = pd.concat([b.features for b in bundles])
+    read = read_profiles(profiles, features[~features.index.duplicated()])
+    scores = score_profiles(read, bundles, str(profiles))
     if scores.trained_on.iloc[0] != "real":
         log.warning("SIMULATED: trained on a simulated study; these scores mean nothing for real samples")
     write_table(output, scores.reset_index())
