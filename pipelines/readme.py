@@ -1,4 +1,4 @@
-"""Copy the summary of a run on real data to docs/results.json and its tables into README.md and docs."""
+"""Copy finished runs on real data (training, scan, atlas) to docs/results.json, README.md and docs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from crossres_ml.artifacts import atomic, write_json
-from crossres_ml.report import audit_doc
+from crossres_ml.report import answer, audit_doc
 from crossres_ml.report.audit_join import join_audit
 from crossres_ml.report.readme import BEGIN, END, results_block
 from crossres_ml.report.summary import Summary
@@ -18,6 +18,8 @@ def main() -> None:
     parser.add_argument("--results", type=Path, default=Path("artifacts/latest"))
     parser.add_argument("--summary", type=Path, help="the summary, if not that of --results")
     parser.add_argument("--audit", type=Path, help="audit run by itself on the same data, to be put in")
+    parser.add_argument("--scan", type=Path, default=Path("artifacts/scan"))
+    parser.add_argument("--atlas", type=Path, default=Path("artifacts/atlas"))
     parser.add_argument("--root", type=Path, default=Path())
     options = parser.parse_args()
     file = options.summary or options.results / "summary.json"
@@ -27,6 +29,12 @@ def main() -> None:
     block = results_block(summary)
     write_json(options.root / "docs" / "results.json", summary.model_dump(mode="json"))
     _rewrite(options.root / "README.md", block, BEGIN, END)
+    short = answer.answer(summary, options.scan, options.atlas)
+    _rewrite(options.root / "README.md", short, answer.BEGIN, answer.END)
+    found = answer.found(options.scan)
+    _rewrite(options.root / "docs" / "scan.md", found, answer.FOUND_BEGIN, answer.FOUND_END)
+    drugs = answer.atlas_found(options.atlas)
+    _rewrite(options.root / "docs" / "scan.md", drugs, answer.ATLAS_BEGIN, answer.ATLAS_END)
     gene = audit_doc.worked_gene(summary)
     _rewrite(options.root / "docs" / "audit.md", gene, audit_doc.BEGIN, audit_doc.END)
 
