@@ -8,7 +8,7 @@ from pathlib import Path
 
 from crossres_ml.errors import CrossresError
 from crossres_ml.logs import show_logs
-from crossres_ml.predict.score import predict_file
+from crossres_ml.predict.stream import predict_file
 
 
 def main() -> None:

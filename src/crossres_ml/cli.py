@@ -250,7 +250,7 @@ def calibrate(
 
 @app.command()
 def predict(
-    profiles: Annotated[Path, typer.Argument(help="Table of samples in rows: .csv, .tsv or .parquet.")],
+    profiles: Annotated[Path, typer.Argument(help="Samples and genes: .csv, .tsv, .parquet, .h5ad.")],
     output: Annotated[Path, typer.Option(help="Scores: .csv, .tsv or .parquet.")],
     model: Annotated[
         str | None,
@@ -258,12 +258,31 @@ def predict(
             help="Folder of a model or of results, or a task.", show_default="all tasks, artifacts/latest"
         ),
     ] = None,
+    orientation: Annotated[str, typer.Option(help="What stands in rows: auto, samples or genes.")] = "auto",
+    unit: Annotated[str, typer.Option(help="Of expression: auto, log2_tpm, tpm or counts.")] = "auto",
+    mutations: Annotated[Path | None, typer.Option(help="A MAF, or a table of 0 and 1.")] = None,
+    threshold: Annotated[float, typer.Option(help="Probability that is called resistant.")] = 0.5,
+    confidence: Annotated[float, typer.Option(help="Of the prediction sets.")] = 0.9,
+    allow_low_coverage: Annotated[
+        bool, typer.Option("--allow-low-coverage", help="Score samples of which too little was measured.")
+    ] = False,
+    explain: Annotated[int, typer.Option(min=0, help="Features shown of each sample and task.")] = 0,
 ) -> None:
-    """Score new profiles: probability and score of resistance for every task."""
-    from crossres_ml.predict.score import predict_file
+    """Score new profiles: probability, class and prediction set of resistance for every task."""
+    from crossres_ml.predict.score import FLOOR, Rules
+    from crossres_ml.predict.stream import Asked, predict_file
+    from crossres_ml.terminal import show_progress
 
-    scores = predict_file(profiles, output, model)
-    typer.echo(f"{len(scores)} samples scored: {output}")
+    rules = Rules(threshold, confidence, 0.0 if allow_low_coverage else FLOOR)
+    with show_progress("samples", 1) as progress:
+        done = predict_file(
+            profiles, output, model, Asked(orientation, unit, mutations, rules, explain), progress=progress
+        )
+    typer.echo(f"{done.samples} samples: {done.output}")
+    for task, count in done.refused.items():
+        if count:
+            typer.echo(f"{task}: {count} without a score; the column {task}_refused says why")
+    typer.echo(f"what they were made of: {done.manifest}")
 
 
 @app.command()

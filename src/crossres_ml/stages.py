@@ -35,6 +35,7 @@ from crossres_ml.evaluation.variants import summarise_variants
 from crossres_ml.models.bundle import save_bundle
 from crossres_ml.models.estimators import TrainingView
 from crossres_ml.models.resistance import FittedModel
+from crossres_ml.predict.names import gene_names
 from crossres_ml.report.audit_summary import AuditSummary, summarise_audit
 from crossres_ml.report.cards import Ingredients, model_card
 from crossres_ml.report.figures import draw_figures
@@ -375,6 +376,7 @@ def save_final_models(
         Task -> named gene -> entry with its calibrated ``p``, for the cards.
     """
     final = fit_final(cohort, config, {t: tables.skill.champion[t] for t in TASKS})
+    names = None if cohort.genes is None else gene_names(cohort.genes, cohort.features.name.unique())
     for task, model in final.models.items():
         view = final.views[task]
         facts = {**data.model_dump(mode="json"), "training_lines": len(view.X)}
@@ -391,4 +393,5 @@ def save_final_models(
             cohort.features,
             facts,
             card,
+            names,
         )

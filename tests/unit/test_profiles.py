@@ -14,7 +14,8 @@ from crossres_ml.models.conformal import Conformal
 from crossres_ml.models.parts import LoadedModel
 from crossres_ml.models.resistance import Calibration
 from crossres_ml.predict.profiles import Profiles, align, check_units, read_profiles
-from crossres_ml.predict.score import predict_file, score_profiles
+from crossres_ml.predict.score import Rules, score_profiles, tell_missing
+from crossres_ml.predict.stream import predict_file
 
 
 def additive() -> LoadedModel:
@@ -152,19 +153,40 @@ def test_units_of_given_profiles_are_checked() -> None:
         check_units(given, [bundle("rna:A")], "profiles.csv")
 
 
-def test_missing_features_are_told_with_their_share(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_missing_features_are_told_with_their_share(tmp_path: Path) -> None:
     given = read(written(tmp_path, "id,A,Z\nx,1,4\n"))
-    out = score_profiles(given, [bundle("rna:A", "rna:B", "rna:C", "rna:D")], "p")
-    assert "3 of 4 features are not in the table; 75 % of the model rests on them" in caplog.text
+    own = bundle("rna:A", "rna:B", "rna:C", "rna:D")
+    (told,) = tell_missing(given.values.columns, [own], lineage=False)
+    assert "3 of 4 features are not in the table; 75 % of the model rests on them" in told
+    out = score_profiles(given, [own], "p")
     assert out.radiation_coverage["x"] == pytest.approx(0.25)
+    assert np.isfinite(out.radiation_score["x"])  # at the floor, not under it
 
 
-def test_a_sample_without_values_gets_no_number(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    out = score_profiles(read(written(tmp_path, "id,A\nx,1\ny,\n")), [bundle("rna:A")], "p")
-    assert "no score for 1 samples without any value: y" in caplog.text
-    assert np.isfinite(out.radiation_probability["x"])
-    assert np.isnan(out.radiation_probability["y"])
-    assert np.isnan(out.radiation_score["y"])
+def test_too_little_measured_is_refused_with_the_reason(tmp_path: Path) -> None:
+    given = read(written(tmp_path, "id,A\nx,1\ny,\n"))
+    own = bundle("rna:A", "rna:B", "rna:C", "rna:D", "rna:E")
+    out = score_profiles(given, [own], "p")
+    assert out.radiation_refused.tolist() == [
+        "coverage 0.200 is under 0.25",
+        "no value of the model's features",
+    ]
+    assert out[["radiation_probability", "radiation_score"]].isna().all(axis=None)
+    assert (out[["radiation_class", "radiation_set"]] == "").all(axis=None)
+    allowed = score_profiles(given, [own], "p", Rules(floor=0.0))
+    assert np.isfinite(allowed.radiation_probability["x"])
+    assert np.isnan(allowed.radiation_probability["y"])
+
+
+def test_classes_and_sets_follow_the_rules(tmp_path: Path) -> None:
+    given = read(written(tmp_path, "id,A\nx,0.1\ny,4\n"))
+    own = bundle("rna:A")
+    out = score_profiles(given, [own], "p", Rules(threshold=0.6, confidence=0.5))
+    assert out.radiation_class.tolist() == ["sensitive", "resistant"]
+    # y is strange by .018 for resistant (p 1, under both known lines), by .98 for sensitive (p .25)
+    assert out.radiation_set["y"] == "resistant"
+    with pytest.raises(ProfileError, match=r"threshold 0.5, confidence 1.0, floor 0.25: each must be from 0"):
+        Rules(confidence=1.0)
 
 
 def test_a_table_without_any_feature_is_refused(tmp_path: Path) -> None:

@@ -200,4 +200,5 @@ def build_cohort(
         unresolved=unresolved.sort_values(["table", "alias"], ignore_index=True),
         dropped=pd.DataFrame(context.dropped, columns=["what", "count", "reason"]),
         scorer=context.kept.get("gene_set_scorer"),
+        genes=tables.get("hgnc"),
     )

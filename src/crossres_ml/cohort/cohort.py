@@ -65,6 +65,8 @@ class Cohort:
         What was left out on purpose: what, count, reason.
     scorer : GeneSetScorer or None
         How expression became the block ``gene_set``; new samples are scored with it.
+    genes : pandas.DataFrame or None
+        HGNC's table of gene names: new samples may name genes otherwise.
     planted : pandas.DataFrame or None
         What a simulated study knows of itself: index ``feature``; role, and the effect on ``radiation``
         and ``chemotherapy``. Shown beside results, never learned from; a real cohort has none.
@@ -86,6 +88,7 @@ class Cohort:
     unresolved: pd.DataFrame
     dropped: pd.DataFrame
     scorer: GeneSetScorer | None = None
+    genes: pd.DataFrame | None = None
     planted: pd.DataFrame | None = None
 
     def __post_init__(self) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from crossres_ml.artifacts import MANIFEST, is_intact, versions, write_json, write_manifest
+from crossres_ml.artifacts import MANIFEST, is_intact, sha256, versions, write_json, write_manifest
 from crossres_ml.cohort.labels import LabelRule
 from crossres_ml.cohort.scores import GeneSetScorer
 from crossres_ml.errors import BundleError, preview
@@ -54,6 +54,8 @@ class Bundle:
         Predicts the drug profile that the model reads.
     scorer : GeneSetScorer or None
         Scores gene sets of samples that come with expression.
+    digest : str
+        Hash of the folder's manifest, which holds the hashes of its files.
     """
 
     recipe: dict[str, Any]
@@ -61,6 +63,7 @@ class Bundle:
     model: FittedModel
     profile: DrugProfile | None
     scorer: GeneSetScorer | None = None
+    digest: str = ""
 
     @property
     def task(self) -> str:
@@ -111,11 +114,36 @@ class Bundle:
         """
         if list(X.columns) != list(self.features.index):
             raise BundleError("columns are not the model's features in its order", do="align the table first")
+        return self.model.predict(self._with_profile(X))
+
+    def explain(self, X: pd.DataFrame) -> pd.DataFrame:
+        """Share scores among features.
+
+        Parameters
+        ----------
+        X : pandas.DataFrame
+            Columns exactly the bundle's features, in order; NaN where not measured.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Samples x features of the model.
+        """
+        return self.model.explain(self._with_profile(X))
+
+    def _with_profile(self, X: pd.DataFrame) -> pd.DataFrame:
         # features are float32 in training; a text file and a parquet file then give the same bits
         values = self.with_gene_sets(X.astype(np.float32))
-        if self.profile is not None:
-            values = values.join(self.profile.predict(values))
-        return self.model.predict(values)
+        return values if self.profile is None else values.join(self.profile.predict(values))
+
+    @property
+    def names(self) -> pd.DataFrame | None:
+        """Other names of the model's genes, as `crossres_ml.predict.names.gene_names` makes them."""
+        told = self.recipe.get("names")
+        if not told:
+            return None
+        table = pd.DataFrame(told).set_index("symbol")
+        return table.assign(**{c: table[c].map(tuple) for c in ("previous", "ambiguous")})
 
 
 def _feature_table(
@@ -146,6 +174,7 @@ def save_bundle(
     info: pd.DataFrame,
     data: dict[str, Any],
     card: str,
+    names: pd.DataFrame | None = None,
 ) -> None:
     """Write a fitted model to a new folder.
 
@@ -169,6 +198,8 @@ def save_bundle(
         kind, hashes, number of lines and the like; kept as it is.
     card : str
         Model card in Markdown.
+    names : pandas.DataFrame, optional
+        Other names of genes, as `crossres_ml.predict.names.gene_names` makes them.
 
     Raises
     ------
@@ -187,6 +218,7 @@ def save_bundle(
         "lineages": sorted(c.split(":", 1)[1] for c in X.columns if c.startswith("lineage:")),
         "label_rule": {"quantile": rule.quantile, "cuts": rule.cuts, "grids": rule.grids},
         "conformal": model.conformal.state(),
+        "names": _names_of(recipe["features"], names),
         "score_spread": float(np.std(model.cross_scores)),
         "inner_spearman": model.inner_spearman,
         "parameters": {
@@ -200,6 +232,17 @@ def save_bundle(
     write_json(folder / RECIPE, recipe)
     (folder / "MODEL_CARD.md").write_text(card, encoding="utf-8")
     write_manifest(folder, key="bundle")
+
+
+def _names_of(features: list[dict[str, Any]], names: pd.DataFrame | None) -> list[dict[str, Any]]:
+    """Keep the other names of the genes that the model reads."""
+    if names is None:
+        return []
+    genes = {f["name"] for f in features}
+    own = names[names.index.isin(genes)].rename_axis("symbol").reset_index()
+    return [
+        {str(k): list(v) if isinstance(v, tuple) else v for k, v in r.items()} for r in own.to_dict("records")
+    ]
 
 
 def _write_parts(
@@ -270,4 +313,5 @@ def load_bundle(folder: Path) -> Bundle:
         scorer = load_scorer(recipe["gene_sets"], folder) if recipe["gene_sets"] else None
     except Exception as e:
         raise BundleError(f"the model cannot be loaded: {e}", where=str(folder), do="train again") from e
-    return Bundle(recipe, pd.DataFrame(recipe["features"]).set_index("feature"), model, profile, scorer)
+    features = pd.DataFrame(recipe["features"]).set_index("feature")
+    return Bundle(recipe, features, model, profile, scorer, sha256(folder / MANIFEST))

@@ -274,9 +274,13 @@ def read_profiles(
 
     Parameters
     ----------
-    path, features, names
-        As `open_profiles` takes them.
-    **options
+    path : Path or pandas.DataFrame
+        As `open_profiles` takes it.
+    features : pandas.DataFrame
+        As `open_profiles` takes it.
+    names : pandas.DataFrame, optional
+        As `open_profiles` takes it.
+    **options : str or Path
         orientation, unit, mutations.
 
     Returns

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
-from crossres_ml.artifacts import write_table
 from crossres_ml.config import TASKS
 from crossres_ml.errors import BundleError, ProfileError, preview
 from crossres_ml.models.bundle import RECIPE, Bundle, load_bundle
-from crossres_ml.predict.profiles import ID, Profiles, align, check_units, read_profiles
+from crossres_ml.models.conformal import RESISTANT, SENSITIVE, prediction_set
+from crossres_ml.predict.profiles import ID, Profiles, align, check_units
 
 log = logging.getLogger(__name__)
 RESULTS = Path("artifacts/latest")
 _SHOWN = 12
+BLOCK = 256
+"""Samples scored at a time, always as many: products of another height may differ in the last bit."""
+FLOOR = 0.25
+"""Least coverage: mutations alone, a fifth of the weight, rank held-out lines little better than chance."""
+BASE, OTHERS = "(base)", "(all other features)"
 
 
 def find_bundles(model: str | None) -> list[Bundle]:
@@ -57,99 +65,205 @@ def _results() -> Path:
     return RESULTS / "models"
 
 
-def score_profiles(profiles: Profiles, bundles: list[Bundle], where: str) -> pd.DataFrame:
+@dataclass(frozen=True)
+class Rules:
+    """How scores become words.
+
+    Attributes
+    ----------
+    threshold : float
+        Probability from which a sample is called resistant.
+    confidence : float
+        Of the prediction sets.
+    floor : float
+        Samples whose coverage is below are not scored.
+    """
+
+    threshold: float = 0.5
+    confidence: float = 0.9
+    floor: float = FLOOR
+
+    def __post_init__(self) -> None:
+        bad = {k: v for k, v in vars(self).items() if not 0 <= v < 1}
+        if bad or self.confidence == 0:
+            told = ", ".join(f"{k} {v}" for k, v in vars(self).items())
+            raise ProfileError(f"{told}: each must be from 0 up to, not including, 1", do="change the option")
+
+
+def score_profiles(
+    profiles: Profiles, bundles: Sequence[Bundle], where: str, rules: Rules | None = None
+) -> pd.DataFrame:
     """Score samples with every model.
 
     Parameters
     ----------
     profiles : Profiles
         New samples.
-    bundles : list of Bundle
+    bundles : sequence of Bundle
         Models.
     where : str
         Name of the table, for messages.
+    rules : Rules, optional
+        How scores become words.
 
     Returns
     -------
     pandas.DataFrame
-        Index ``model_id`` in input order; per task ``<task>_probability``, ``<task>_score`` and
-        ``<task>_coverage`` (share of the model's total |SHAP| that rests on values measured in the
-        sample); ``trained_on`` (real or simulated).
+        Index ``model_id`` in input order; per task ``<task>_probability``, ``<task>_score``,
+        ``<task>_class``, ``<task>_set`` (classes that cannot be ruled out at the confidence, see
+        `crossres_ml.models.conformal.prediction_set`), ``<task>_coverage`` (share of the model's total
+        |SHAP| that rests on values measured in the sample) and ``<task>_refused`` (why there is no score);
+        ``trained_on`` (real or simulated).
 
     Raises
     ------
     ProfileError
         If no feature of a model is in the table, or values are impossible.
     """
-    check_units(profiles, bundles, where)
+    rules = rules or Rules()
+    check_units(profiles, list(bundles), where)
     out = pd.DataFrame(index=profiles.values.index)
-    told: list[str] = []
     for bundle in bundles:
-        X, missing = align(profiles, bundle)
-        X = bundle.with_gene_sets(X)
-        missing = [f for f in missing if X[f].isna().all()]
-        if len(missing) == len(bundle.features):
-            raise ProfileError(
-                f"has none of the {len(bundle.features)} features of the {bundle.task} model",
-                where=where,
-                do=f"name columns as gene symbols, SYMBOL (ENTREZ) or block:name, e.g. {preview(missing, 4)}",
-            )
-        if missing:
-            told.append(_missing_text(bundle, missing))
-        result = bundle.predict(X)
+        X = inputs(profiles, bundle, where)
         coverage = X.notna().to_numpy(dtype=float) @ bundle.features.share.to_numpy()
-        if len(empty := X.index[coverage == 0]):
-            log.warning(
-                "%s: no score for %d samples without any value: %s", bundle.task, len(empty), preview(empty)
-            )
-        out[f"{bundle.task}_probability"] = result.probability.where(coverage > 0)
-        out[f"{bundle.task}_score"] = result.score.where(coverage > 0)
-        out[f"{bundle.task}_coverage"] = coverage
-    if told:
-        log.warning("features that are not in the table count as not measured:\n%s", "\n".join(told))
+        result = _in_blocks(bundle, X)
+        good = (coverage > 0) & (coverage >= rules.floor)
+        resistant = result.probability.to_numpy() >= rules.threshold
+        sets = prediction_set(result[RESISTANT].to_numpy(), result[SENSITIVE].to_numpy(), rules.confidence)
+        why = np.where(coverage > 0, [f"coverage {c:.3f} is under {rules.floor:g}" for c in coverage],
+                       "no value of the model's features")  # fmt: skip
+        parts = {
+            "probability": result.probability.where(good), "score": result.score.where(good),
+            "class": np.where(good, np.where(resistant, "resistant", "sensitive"), ""),
+            "set": np.where(good, sets, ""), "coverage": coverage, "refused": np.where(good, "", why),
+        }  # fmt: skip
+        for name, values in parts.items():
+            out[f"{bundle.task}_{name}"] = values
     out["trained_on"] = "+".join(sorted({b.kind for b in bundles}))
     return out.rename_axis(ID)
+
+
+def inputs(profiles: Profiles, bundle: Bundle, where: str) -> pd.DataFrame:
+    """Align samples to a model and score their gene sets.
+
+    Parameters
+    ----------
+    profiles : Profiles
+        New samples.
+    bundle : Bundle
+        The model.
+    where : str
+        Name of the table, for messages.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Samples x the model's features, float32; NaN where not measured.
+
+    Raises
+    ------
+    ProfileError
+        If the table has none of the features.
+    """
+    X, missing = align(profiles, bundle)
+    if len(missing) == len(bundle.features):
+        raise ProfileError(
+            f"has none of the {len(bundle.features)} features of the {bundle.task} model",
+            where=where,
+            do=f"name columns as gene symbols, SYMBOL (ENTREZ) or block:name, e.g. {preview(missing, 4)}",
+        )
+    return bundle.with_gene_sets(X.astype(np.float32))
+
+
+def _in_blocks(bundle: Bundle, X: pd.DataFrame) -> pd.DataFrame:
+    """Predict `BLOCK` samples at a time, the last ones filled up, so that no bit depends on company."""
+    parts = []
+    for start in range(0, len(X), BLOCK):
+        rows = np.minimum(np.arange(start, start + BLOCK), len(X) - 1)
+        parts.append(bundle.predict(X.iloc[rows]).iloc[: len(X) - start])
+    return pd.concat(parts)
+
+
+def explain_profiles(profiles: Profiles, bundles: Sequence[Bundle], where: str, top: int) -> pd.DataFrame:
+    """Say what each score is made of.
+
+    Parameters
+    ----------
+    profiles : Profiles
+        New samples.
+    bundles : sequence of Bundle
+        Models.
+    where : str
+        Name of the table, for messages.
+    top : int
+        Features shown of each sample, the largest shares first.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Long: model_id, task, rank, feature, value, shap. The shares of a sample and task add up to its
+        score: rank 0 is `BASE`, what the model says of a mean profile with the same gaps, and the last
+        is `OTHERS`. Exact for trees and linear models; integrated gradients for Gaussian processes; path
+        attribution for forests (see their ``explain``).
+    """
+    parts = []
+    for bundle in bundles:
+        X = inputs(profiles, bundle, where)
+        shares, score = bundle.explain(X), _in_blocks(bundle, X).score.to_numpy()
+        values = shares.to_numpy()
+        order = np.argsort(-np.abs(values), axis=1, kind="stable")[:, :top]
+        shown = np.take_along_axis(values, order, axis=1)
+        measured = X.reindex(columns=shares.columns).to_numpy(dtype=float)
+        n = len(X)
+        names = np.column_stack([np.full(n, BASE), shares.columns.to_numpy()[order], np.full(n, OTHERS)])
+        total = values.sum(axis=1)
+        shap = np.column_stack([score - total, shown, total - shown.sum(axis=1)])
+        gap = np.full((n, 1), np.nan)
+        seen = np.hstack([gap, np.take_along_axis(measured, order, axis=1), gap])
+        long = {
+            ID: np.repeat(X.index.to_numpy(), names.shape[1]),
+            "task": bundle.task,
+            "rank": np.tile(np.arange(names.shape[1]), n),
+            "feature": names.ravel(),
+            "value": seen.ravel(),
+            "shap": shap.ravel(),
+        }
+        parts.append(pd.DataFrame(long))
+    return pd.concat(parts, ignore_index=True)
+
+
+def tell_missing(columns: pd.Index, bundles: Sequence[Bundle], lineage: bool) -> list[str]:
+    """Name what the models rest on and the table lacks, the weightiest first.
+
+    Parameters
+    ----------
+    columns : pandas.Index
+        Features that the table has.
+    bundles : sequence of Bundle
+        Models.
+    lineage : bool
+        Whether lineages are given as text.
+
+    Returns
+    -------
+    list of str
+        One sentence a model that lacks something.
+    """
+    told = []
+    for bundle in bundles:
+        given = set(columns)
+        if bundle.scorer is not None and {f"rna:{g}" for g in bundle.scorer.genes} <= given:
+            given |= {str(f) for f in bundle.features.index if str(f).startswith("gene_set:")}
+        if lineage:
+            given |= {str(f) for f in bundle.features.index if str(f).startswith("lineage:")}
+        if missing := [f for f in bundle.features.index if f not in given]:
+            told.append(_missing_text(bundle, missing))
+    return told
 
 
 def _missing_text(bundle: Bundle, missing: list[str]) -> str:
     share = bundle.features.share[missing].sort_values(ascending=False)
     return (
-        f"  {bundle.task}: {len(missing)} of {len(bundle.features)} features are not in the table; "
+        f"{bundle.task}: {len(missing)} of {len(bundle.features)} features are not in the table; "
         f"{100 * share.sum():.0f} % of the model rests on them: {preview(share.index, _SHOWN)}"
     )
-
-
-def predict_file(profiles: Path, output: Path, model: str | None = None) -> pd.DataFrame:
-    """Score a file of profiles and write the scores.
-
-    Parameters
-    ----------
-    profiles : Path
-        As `crossres_ml.predict.profiles.read_profiles` takes it.
-    output : Path
-        .csv, .tsv or .parquet; written only when all went well.
-    model : str, optional
-        As `find_bundles` takes it.
-
-    Returns
-    -------
-    pandas.DataFrame
-        What was written.
-
-    Raises
-    ------
-    ProfileError
-        If the profiles cannot be scored, or the output has another suffix.
-    """
-    if output.suffix not in (".csv", ".tsv", ".parquet"):
-        raise ProfileError(
-            f"suffix {output.suffix!r} of the output", where=str(output), do="use .csv, .tsv or .parquet"
-        )
-    bundles = find_bundles(model)
-    features = pd.concat([b.features for b in bundles])
-    read = read_profiles(profiles, features[~features.index.duplicated()])
-    scores = score_profiles(read, bundles, str(profiles))
-    if scores.trained_on.iloc[0] != "real":
-        log.warning("SIMULATED: trained on a simulated study; these scores mean nothing for real samples")
-    write_table(output, scores.reset_index())
-    return scores

@@ -1,0 +1,86 @@
+"""Saved models as an object: the same path as the command line, on tables in memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from crossres_ml.models.bundle import Bundle
+from crossres_ml.predict.profiles import Profiles, open_profiles
+from crossres_ml.predict.score import Rules, explain_profiles, find_bundles, score_profiles
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """Loaded models.
+
+    Attributes
+    ----------
+    bundles : tuple of Bundle
+        One a task.
+    """
+
+    bundles: tuple[Bundle, ...]
+
+    @classmethod
+    def load(cls, path: str | Path | None = None) -> Predictor:
+        """Load models as `crossres_ml.predict.score.find_bundles` finds them."""
+        return cls(tuple(find_bundles(None if path is None else str(path))))
+
+    @property
+    def features(self) -> pd.DataFrame:
+        """All features of the models: block, unit, median, low, high, each once."""
+        table = pd.concat([b.features for b in self.bundles])
+        return table[~table.index.duplicated()]
+
+    @property
+    def names(self) -> pd.DataFrame | None:
+        """Other names of their genes, where the models have them."""
+        known = [b.names for b in self.bundles if b.names is not None]
+        table = pd.concat(known) if known else None
+        return None if table is None else table[~table.index.duplicated()]
+
+    def read(self, frame: pd.DataFrame, *, orientation: str = "auto", unit: str = "auto") -> Profiles:
+        """Find out what a table holds, and bring it into the models' names and units."""
+        opened = open_profiles(frame, self.features, self.names, orientation=orientation, unit=unit)
+        return next(opened.chunks(len(opened.ids)))
+
+    def predict(
+        self,
+        frame: pd.DataFrame,
+        *,
+        orientation: str = "auto",
+        unit: str = "auto",
+        rules: Rules | None = None,
+    ) -> pd.DataFrame:
+        """Score samples.
+
+        Parameters
+        ----------
+        frame : pandas.DataFrame
+            Samples x genes or genes x samples, ids in ``model_id`` or in the index.
+        orientation : {"auto", "samples", "genes"}
+            What stands in the rows.
+        unit : {"auto", "log2_tpm", "tpm", "counts"}
+            Unit of expression.
+        rules : Rules, optional
+            How scores become words.
+
+        Returns
+        -------
+        pandas.DataFrame
+            As `crossres_ml.predict.score.score_profiles`.
+
+        Raises
+        ------
+        ProfileError
+            If the table cannot be scored.
+        """
+        profiles = self.read(frame, orientation=orientation, unit=unit)
+        return score_profiles(profiles, self.bundles, "the table given", rules)
+
+    def explain(self, frame: pd.DataFrame, top: int = 10) -> pd.DataFrame:
+        """Say what each score is made of, as `crossres_ml.predict.score.explain_profiles`."""
+        return explain_profiles(self.read(frame), self.bundles, "the table given", top)
