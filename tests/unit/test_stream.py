@@ -156,3 +156,20 @@ def test_shares_add_up_to_the_score(models: Path, frame: pd.DataFrame, tmp_path:
 def test_outputs_and_chunks_are_checked(output: str, chunk: int, tmp_path: Path) -> None:
     with pytest.raises(ProfileError, match=rf"of the output, chunks of {chunk}"):
         predict_file(tmp_path / "in.csv", tmp_path / output, chunk=chunk)
+
+
+def test_a_block_is_filled_up_without_joining_samples_to_each_other(
+    models: Path, frame: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded = crossres_ml.load(models)
+    shapes: list[tuple[int, bool]] = []
+    for bundle in loaded.bundles:
+        real = bundle.model.score
+
+        def watched(X, real=real):  # type: ignore[no-untyped-def]
+            shapes.append((len(X), X.index.is_unique))
+            return real(X)
+
+        monkeypatch.setattr(bundle.model, "score", watched)
+    loaded.predict(frame.iloc[:3], rules=LOOSE.rules)
+    assert set(shapes) == {(BLOCK, True)}

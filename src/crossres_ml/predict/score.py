@@ -180,8 +180,10 @@ def _in_blocks(bundle: Bundle, X: pd.DataFrame) -> pd.DataFrame:
     parts = []
     for start in range(0, len(X), BLOCK):
         rows = np.minimum(np.arange(start, start + BLOCK), len(X) - 1)
-        parts.append(bundle.predict(X.iloc[rows]).iloc[: len(X) - start])
-    return pd.concat(parts)
+        # numbered anew: tables are joined by label on the way, and the sample that fills up stands often
+        whole = bundle.predict(X.iloc[rows].reset_index(drop=True))
+        parts.append(whole.iloc[: len(X) - start])
+    return pd.concat(parts).set_axis(X.index)
 
 
 def explain_profiles(profiles: Profiles, bundles: Sequence[Bundle], where: str, top: int) -> pd.DataFrame:
