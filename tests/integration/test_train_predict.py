@@ -263,7 +263,7 @@ def test_predict_is_the_same_whatever_the_order_and_format(run: Run) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("model_id,TP53\nx,high\n", "'high' (sample x, column TP53)"),
+        ("model_id,TP53\nx,high\n", "'high' (row x, column TP53)"),
         ("TP53,RAD51\n1.5,2.5\n3.5,4.5\n", "has no sample ids"),
         ("model_id,NOTAGENE\nx,1\n", "none of the"),
     ],

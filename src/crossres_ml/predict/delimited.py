@@ -20,7 +20,7 @@ from crossres_ml.predict.tables import ID, LINEAGE, MISSING, Positions, Table
 
 _SEPARATORS = {".csv": ",", ".tsv": "\t", ".txt": "\t", ".maf": "\t"}
 _WORDS = {",": "comma", "\t": "tab", ";": "semicolon", "|": "bar", " ": "blank"}
-_BLOCK = 8 << 20
+_BLOCK = 2 << 20  # of text, which takes some fifty times that in memory while it is parsed
 _BYTES_A_CELL = 64  # a row must fit in a block
 _ENCODINGS = ("utf-8", "cp1252")
 _SLIPPED = re.compile(

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from crossres_ml.errors import ProfileError, preview
 from crossres_ml.predict.tables import ID, LINEAGE, MISSING, Positions, Table
 
-_CELLS = 2_000_000  # numbers held at a time
+_CELLS = 1_000_000  # numbers held at a time
 _MOST_ROWS = 65_536
 _GROUP_BYTES = 256 << 20
 _BUFFER = 1 << 16
@@ -75,10 +75,11 @@ class ParquetTable(Table):
         """Columns by number. Arrow selects by name, so that of doubled names it gives all."""
         wanted = list(dict.fromkeys(self._names[i] for i in indices))
         rows = int(np.clip(_CELLS // max(len(wanted), 1), 1, _MOST_ROWS))
-        # whole column chunks of a huge row group would not fit in memory: read them piece by piece
+        # read ahead (pre_buffer), every row group that was read would stay in memory; and the whole column
+        # chunks of a huge row group would not fit: read them piece by piece
         buffer = _BUFFER if 8 * self._group * len(wanted) > _GROUP_BYTES else 0
         try:
-            with pq.ParquetFile(self.path, buffer_size=buffer) as file:
+            with pq.ParquetFile(self.path, buffer_size=buffer, pre_buffer=False) as file:
                 for batch in file.iter_batches(rows, columns=wanted):
                     if batch.num_rows:
                         place = self._places(batch.schema.names)
