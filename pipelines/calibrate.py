@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from crossres_ml.artifacts import atomic
+from crossres_ml.artifacts import rewrite_block
 from crossres_ml.audit.calibrate import Settings
 from crossres_ml.calibration import calibrate_methods
 from crossres_ml.config import load_panels, load_train_config
@@ -28,10 +28,7 @@ def main() -> None:
     parser.add_argument("--docs", type=Path, help="page to rewrite; nothing is simulated then")
     options = parser.parse_args()
     if options.docs:
-        text = options.docs.read_text(encoding="utf-8")
-        block = calibration_block(options.output)
-        with atomic(options.docs) as part:
-            part.write_text(text.split(BEGIN)[0] + block + text.split(END)[1], encoding="utf-8")
+        rewrite_block(options.docs, calibration_block(options.output), BEGIN, END)
         return
     config = load_train_config(options.config)
     with show_progress("simulated studies", 10) as progress, first_line() as announce:

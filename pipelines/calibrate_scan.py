@@ -7,7 +7,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from crossres_ml.artifacts import atomic
+from crossres_ml.artifacts import rewrite_block
 from crossres_ml.config import load_panels, load_train_config
 from crossres_ml.errors import CrossresError
 from crossres_ml.logs import show_logs
@@ -29,9 +29,7 @@ def main() -> None:
     parser.add_argument("--docs", type=Path, help="page to rewrite; nothing is simulated then")
     options = parser.parse_args()
     if options.docs:
-        text, block = options.docs.read_text(encoding="utf-8"), scan_block(options.output)
-        with atomic(options.docs) as part:
-            part.write_text(text.split(BEGIN)[0] + block + text.split(END)[1], encoding="utf-8")
+        rewrite_block(options.docs, scan_block(options.output), BEGIN, END)
         shutil.copyfile(options.output / "power.png", options.docs.with_name("scan_power.png"))
         return
     config = load_train_config(options.config)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from crossres_ml.artifacts import atomic, write_json
+from crossres_ml.artifacts import rewrite_block, write_json
 from crossres_ml.report import answer, audit_doc
 from crossres_ml.report.audit_join import join_audit
 from crossres_ml.report.readme import BEGIN, END, results_block
@@ -28,22 +28,15 @@ def main() -> None:
         summary = join_audit(summary, options.audit)
     block = results_block(summary)
     write_json(options.root / "docs" / "results.json", summary.model_dump(mode="json"))
-    _rewrite(options.root / "README.md", block, BEGIN, END)
+    rewrite_block(options.root / "README.md", block, BEGIN, END)
     short = answer.answer(summary, options.scan, options.atlas)
-    _rewrite(options.root / "README.md", short, answer.BEGIN, answer.END)
+    rewrite_block(options.root / "README.md", short, answer.BEGIN, answer.END)
     found = answer.found(options.scan)
-    _rewrite(options.root / "docs" / "scan.md", found, answer.FOUND_BEGIN, answer.FOUND_END)
+    rewrite_block(options.root / "docs" / "scan.md", found, answer.FOUND_BEGIN, answer.FOUND_END)
     drugs = answer.atlas_found(options.atlas)
-    _rewrite(options.root / "docs" / "scan.md", drugs, answer.ATLAS_BEGIN, answer.ATLAS_END)
+    rewrite_block(options.root / "docs" / "scan.md", drugs, answer.ATLAS_BEGIN, answer.ATLAS_END)
     gene = audit_doc.worked_gene(summary)
-    _rewrite(options.root / "docs" / "audit.md", gene, audit_doc.BEGIN, audit_doc.END)
-
-
-def _rewrite(page: Path, block: str, begin: str, end: str) -> None:
-    text = page.read_text(encoding="utf-8")
-    before, after = text.split(begin)[0], text.split(end)[1]
-    with atomic(page) as part:
-        part.write_text(before + block + after, encoding="utf-8")
+    rewrite_block(options.root / "docs" / "audit.md", gene, audit_doc.BEGIN, audit_doc.END)
 
 
 if __name__ == "__main__":

@@ -67,6 +67,13 @@ def write_table(path: Path, table: pd.DataFrame) -> None:
             table.to_csv(part, sep=separator, float_format="%.10g", lineterminator="\n", index=index)
 
 
+def rewrite_block(page: Path, block: str, begin: str, end: str) -> None:
+    """Put a block, its markers included, in the place of that between the markers of a page."""
+    text = page.read_text(encoding="utf-8")
+    with atomic(page) as part:
+        part.write_text(text.split(begin)[0] + block + text.split(end)[1], encoding="utf-8")
+
+
 def sha256(path: Path) -> str:
     """Hex sha256 of a file."""
     with path.open("rb") as f:

@@ -88,7 +88,10 @@ class Bundle:
         pandas.DataFrame
             The same columns.
         """
-        if self.scorer is None or not X[[f"rna:{g}" for g in self.scorer.genes]].notna().all(axis=1).any():
+        if self.scorer is None:
+            return X
+        whole = X[[f"rna:{g}" for g in self.scorer.genes]].notna().all(axis=1)
+        if not X.loc[whole, X.columns.str.startswith("gene_set:")].isna().any(axis=None):
             return X
         scores = self.scorer.score(X.rename(columns=lambda c: c.removeprefix("rna:"))).add_prefix("gene_set:")
         return X.fillna(scores.astype(np.float32))

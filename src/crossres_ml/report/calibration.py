@@ -8,21 +8,15 @@ from pathlib import Path
 import pandas as pd
 
 from crossres_ml.audit.calibrate_methods import BOTH_METHODS, METHODS
-from crossres_ml.report.words import DASH
+from crossres_ml.report.words import DASH, share
 
 BEGIN, END = "<!-- calibration: begin -->", "<!-- calibration: end -->"
 _SHOWN = (0.10, 0.15, 0.20, 0.25, 0.35)
 
 
-def _number(value: float, digits: int = 2) -> str:
-    """Write a share without its leading zero."""
-    text = f"{value:.{digits}f}"
-    return text.removeprefix("0") if value < 1 else text
-
-
 def _rate(row: pd.Series, name: str) -> str:
-    low, high = (_number(row[f"{name}_{end}"], 3) for end in ("low", "high"))
-    return f"{_number(row[name], 3)} ({low}, {high})"
+    low, high = (share(row[f"{name}_{end}"], 3) for end in ("low", "high"))
+    return f"{share(row[name], 3)} ({low}, {high})"
 
 
 def _level(table: pd.DataFrame, seconds: pd.Series) -> list[str]:
@@ -51,9 +45,9 @@ def _power(table: pd.DataFrame) -> list[str]:
         cells = []
         for r in _SHOWN:
             found = r in own.index
-            cells.append("/".join(_number(own[c][r]) for c in "STL") if found else DASH)
+            cells.append("/".join(share(own[c][r]) for c in "STL") if found else DASH)
         rows.append(f"| {words} | {' | '.join(cells)} |")
-    head = " | ".join(f"r = {_number(r)}" for r in _SHOWN)
+    head = " | ".join(f"r = {share(r)}" for r in _SHOWN)
     return [
         "Power: share of simulated outcomes whose driver is called, S / T / L. Wilson's 95 % intervals are",
         "about .15 to each side with 30 outcomes, wider with fewer; calibration.csv has them.",
@@ -72,7 +66,7 @@ def _beside(table: pd.DataFrame, strong: float) -> list[str]:
         rates = " | ".join(_rate(row, c) for c in ("null", "confounded", "twin"))
         rows.append(f"| {METHODS[str(row.method)]} | {rates} |")
     return [
-        f"Beside three drivers of r = {_number(strong)}: share called of the features that drive nothing,",
+        f"Beside three drivers of r = {share(strong)}: share called of the features that drive nothing,",
         "and of the twin of T.",
         "",
         "| method | null features | confounded features | twin |",
@@ -88,7 +82,7 @@ def _both(table: pd.DataFrame, shown: tuple[float, ...]) -> list[str]:
         for r in shown:
             for _, row in table[(table.method == method) & (table.r == r)].iterrows():
                 rates = " | ".join(_rate(row, c) for c in ("null", "confounded", "one_only", "both"))
-                rows.append(f"| {words} | {_number(r)} | {rates} |")
+                rows.append(f"| {words} | {share(r)} | {rates} |")
     return [
         'Two outcomes: share called "drives both". S and L drive one of them only, T drives both.',
         "",

@@ -7,17 +7,14 @@ from pathlib import Path
 
 import pandas as pd
 
-from crossres_ml.report.words import DASH
+from crossres_ml.report.words import DASH, share
 from crossres_ml.scan.both import LISTS
 
 BEGIN, END = "<!-- scan calibration: begin -->", "<!-- scan calibration: end -->"
 
 
 def _share(value: float, digits: int = 2) -> str:
-    if pd.isna(value):
-        return DASH
-    text = f"{value:.{digits}f}"
-    return text.removeprefix("0") if value < 1 else text
+    return DASH if pd.isna(value) else share(value, digits)
 
 
 def _rows(table: pd.DataFrame, strengths: list[float]) -> list[str]:

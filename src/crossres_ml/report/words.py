@@ -167,3 +167,22 @@ def headline(summary: Summary) -> str:
         found.setdefault(said, []).append(TASK_NAMES[task].lower())
     parts = [f"for {listed(tasks)}, the model is {said}" for said, tasks in found.items()]
     return f"On held-out cell lines: {'; '.join(parts)}."
+
+
+def share(value: float, digits: int = 2) -> str:
+    """Write a share without its leading zero.
+
+    Parameters
+    ----------
+    value : float
+        Of 0 to 1.
+    digits : int, default 2
+        Behind the point.
+
+    Returns
+    -------
+    str
+        Such as ``.05``; 1 keeps its digit.
+    """
+    text = f"{value:.{digits}f}"
+    return text.removeprefix("0") if value < 1 else text
