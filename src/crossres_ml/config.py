@@ -223,6 +223,8 @@ class TrainConfig(Frozen):
         How the review's claims are audited at the end of the run; without it they are not.
     scan : ScanConfig, optional
         How `crossres scan` searches; without it by the defaults.
+    simulated_lines : int
+        Size of the simulated study.
     """
 
     data: Literal["auto", "real", "simulated"] = "auto"
@@ -242,7 +244,7 @@ class TrainConfig(Frozen):
     named_min_lines: int = Field(150, ge=1)
     audit: AuditConfig | None = None
     scan: ScanConfig | None = None
-    simulated_lines: int = Field(800, ge=100)
+    simulated_lines: int = Field(500, ge=100)
 
     @field_validator("models")
     @classmethod
@@ -254,6 +256,20 @@ class TrainConfig(Frozen):
         if "gp" not in models and (both := set(models) & {"mean_of_two", "product_of_two", "joint_gp"}):
             raise ValueError(f"{', '.join(sorted(both))}: made of gp, which is not among the models")
         return models
+
+    def stand_in(self) -> TrainConfig:
+        """The same run on a simulated study that stands in for missing data.
+
+        It shows what a run looks like and must be over within minutes: one repeat, few draws.
+
+        Returns
+        -------
+        TrainConfig
+            With data ``simulated``.
+        """
+        audit = self.audit and self.audit.model_copy(update={"draws": min(self.audit.draws, 99)})
+        splits = self.splits.model_copy(update={"repeats": 1})
+        return self.model_copy(update={"data": "simulated", "audit": audit, "splits": splits})
 
     def digest(self) -> str:
         """Hex sha256 of the canonical JSON of the configuration."""

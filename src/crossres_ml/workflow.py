@@ -74,6 +74,8 @@ def train(
     with timed(times, "data_verified", time.monotonic):
         plan = plan_data(config, mirror)
     announce(plan.kind)
+    if plan.kind == "simulated" and config.data == "auto":
+        config = config.stand_in()
     refuse_foreign(output)
     decisions = {n: sha256(config_path(n)) for n in ("identity_overrides.csv", "relatives.csv")}
     claims = load_claims() if config.audit is not None else None

@@ -241,3 +241,17 @@ def test_draws_and_seed_of_an_audit_are_overruled() -> None:
     assert other.audit == config.audit.model_copy(update={"draws": 99})
     assert other.seed == 7
     assert with_audit(config.model_copy(update={"audit": None})).audit == AuditConfig()
+
+
+def test_a_study_that_stands_in_for_missing_data_is_short() -> None:
+    config = load_train_config(config_path("train.yaml"))
+    short = config.stand_in()
+    assert short.data == "simulated"
+    assert short.splits.repeats == 1
+    assert short.audit is not None and config.audit is not None
+    assert short.audit.draws == 99 < config.audit.draws
+    assert short.models == config.models
+    assert short.digest() != config.digest()
+    few = config.model_copy(update={"audit": config.audit.model_copy(update={"draws": 19})})
+    assert few.stand_in().audit.draws == 19  # type: ignore[union-attr]
+    assert config.model_copy(update={"audit": None}).stand_in().audit is None
