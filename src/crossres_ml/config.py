@@ -5,14 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, get_args
+from typing import Annotated, Any, Literal, get_args
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from crossres_ml.config_files import validate_file
 from crossres_ml.errors import ConfigError
 
-_T = TypeVar("_T", bound=BaseModel)
 TaskName = Literal["radiation", "chemotherapy", "cross"]
 BlockName = Literal[
     "aneuploidy", "burden", "chromatin", "cn_arm", "cn_event", "copy_number", "driver", "gene_set", "growth",
@@ -258,7 +257,7 @@ class TrainConfig(Frozen):
         return models
 
     def stand_in(self) -> TrainConfig:
-        """The same run on a simulated study that stands in for missing data.
+        """Shorten the run for a simulated study that stands in for missing data.
 
         It shows what a run looks like and must be over within minutes: one repeat, few draws.
 
@@ -301,55 +300,6 @@ def config_path(name: str) -> Path:
         if place.is_file():
             return place
     raise ConfigError(f"no configuration file {name!r}", where=" or ".join(map(str, places)), do="reinstall")
-
-
-def _load(path: Path) -> Any:
-    try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
-    except UnicodeDecodeError as e:
-        raise ConfigError(f"is not UTF-8 text: {e}", where=str(path), do="save it as UTF-8") from e
-    except OSError as e:
-        raise ConfigError(f"cannot be read: {e.strerror}", where=str(path), do="check the path") from e
-    except yaml.YAMLError as e:
-        raise ConfigError(f"is not YAML: {e}", where=str(path), do="mend the syntax") from e
-
-
-def validate_file(kind: type[_T], path: Path, **overrules: Any) -> _T:
-    """Read a YAML file and check it against a model.
-
-    Parameters
-    ----------
-    kind : type
-        The model.
-    path : Path
-        The file.
-    **overrules
-        Values that take the place of the file's.
-
-    Returns
-    -------
-    pydantic.BaseModel
-        Of this kind.
-
-    Raises
-    ------
-    ConfigError
-        If the file cannot be read or has an unknown key or bad value; all are named at once.
-    """
-    raw = _load(path)
-    if isinstance(raw, dict):
-        raw |= overrules
-    try:
-        return kind.model_validate(raw)
-    except ValidationError as e:
-        lines = [
-            f"{'.'.join(map(str, x['loc'])) or '(top)'}: {x['msg']} (got {x['input']!r:.60})"
-            for x in e.errors()
-        ]
-        known = ", ".join(kind.model_fields)
-        raise ConfigError(
-            "invalid configuration:\n    " + "\n    ".join(lines), where=str(path), do=f"known keys: {known}"
-        ) from e
 
 
 def load_train_config(path: Path | None = None, *, data: str | None = None) -> TrainConfig:

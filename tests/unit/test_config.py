@@ -248,7 +248,8 @@ def test_a_study_that_stands_in_for_missing_data_is_short() -> None:
     short = config.stand_in()
     assert short.data == "simulated"
     assert short.splits.repeats == 1
-    assert short.audit is not None and config.audit is not None
+    assert short.audit is not None
+    assert config.audit is not None
     assert short.audit.draws == 99 < config.audit.draws
     assert short.models == config.models
     assert short.digest() != config.digest()
