@@ -267,6 +267,9 @@ def predict(
         bool, typer.Option("--allow-low-coverage", help="Score samples of which too little was measured.")
     ] = False,
     explain: Annotated[int, typer.Option(min=0, help="Features shown of each sample and task.")] = 0,
+    normalise: Annotated[
+        str, typer.Option(help="Expression to the training platform: auto, none, zscore, quantile or rank.")
+    ] = "auto",
 ) -> None:
     """Score new profiles: probability, class and prediction set of resistance for every task."""
     from crossres_ml.predict.score import FLOOR, Rules
@@ -275,9 +278,8 @@ def predict(
 
     rules = Rules(threshold, confidence, 0.0 if allow_low_coverage else FLOOR)
     with show_progress("samples", 1) as progress:
-        done = predict_file(
-            profiles, output, model, Asked(orientation, unit, mutations, rules, explain), progress=progress
-        )
+        asked = Asked(orientation, unit, mutations, rules, explain, normalise)
+        done = predict_file(profiles, output, model, asked, progress=progress)
     typer.echo(f"{done.samples} samples: {done.output}")
     for task, count in done.refused.items():
         if count:

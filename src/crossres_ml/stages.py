@@ -394,4 +394,5 @@ def save_final_models(
             facts,
             card,
             names,
+            cohort.lines,
         )

@@ -56,7 +56,7 @@ class Saved:
 
     @property
     def parts(self) -> list[str]:
-        told = (MANIFEST, RECIPE, "MODEL_CARD.md")
+        told = (MANIFEST, RECIPE, "MODEL_CARD.md", "domain.npz", "reference.npz")
         return sorted(p.name for p in self.folder.iterdir() if p.name not in told)
 
 
@@ -264,7 +264,7 @@ def test_folder_that_is_no_bundle(tmp_path: Path, copy: Path) -> None:
 def test_other_format_is_refused(copy: Path) -> None:
     recipe = json.loads((copy / RECIPE).read_text())
     reseal(copy, RECIPE, json.dumps(recipe | {"format": 0}).encode())
-    with pytest.raises(BundleError, match="format 0, this version reads 3"):
+    with pytest.raises(BundleError, match="format 0, this version reads 4"):
         load_bundle(copy)
 
 

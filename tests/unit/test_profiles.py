@@ -11,8 +11,11 @@ import pytest
 from crossres_ml.errors import BundleError, ProfileError
 from crossres_ml.models.bundle import Bundle
 from crossres_ml.models.conformal import Conformal
+from crossres_ml.models.domain import Domain
 from crossres_ml.models.parts import LoadedModel
+from crossres_ml.models.reference import Reference
 from crossres_ml.models.resistance import Calibration
+from crossres_ml.predict.platform import Batch, choose_platform
 from crossres_ml.predict.profiles import Profiles, align, check_units, read_profiles
 from crossres_ml.predict.score import Rules, score_profiles, tell_missing
 from crossres_ml.predict.stream import predict_file
@@ -38,7 +41,15 @@ def bundle(*features: str) -> Bundle:
         index=pd.Index(features, name="feature"),
     )
     recipe = {"task": "radiation", "data": {"kind": "real"}, "lineages": ["Lung", "Bone", "Liver"]}
-    return Bundle(recipe, table, additive(), None)
+    values = np.random.default_rng(0).normal(size=(20, len(features))).astype(np.float32)
+    domain = Domain.fit(values, table.share.to_numpy(), np.arange(20))
+    genes = pd.DataFrame(values, columns=list(features)).filter(regex="^rna:")
+    return Bundle(recipe, table, additive(), None, None, Reference(genes, np.full(20, "")), domain, "")
+
+
+def score(given: Profiles, own: Bundle, rules: Rules | None = None) -> pd.DataFrame:
+    as_it_is = choose_platform("none", Batch.of([given]), [own], "p")
+    return score_profiles(given, [own], "p", as_it_is, rules)
 
 
 def written(folder: Path, text: str, name: str = "profiles.csv") -> Path:
@@ -158,7 +169,7 @@ def test_missing_features_are_told_with_their_share(tmp_path: Path) -> None:
     own = bundle("rna:A", "rna:B", "rna:C", "rna:D")
     (told,) = tell_missing(given.values.columns, [own], lineage=False)
     assert "3 of 4 features are not in the table; 75 % of the model rests on them" in told
-    out = score_profiles(given, [own], "p")
+    out = score(given, own)
     assert out.radiation_coverage["x"] == pytest.approx(0.25)
     assert np.isfinite(out.radiation_score["x"])  # at the floor, not under it
 
@@ -166,14 +177,14 @@ def test_missing_features_are_told_with_their_share(tmp_path: Path) -> None:
 def test_too_little_measured_is_refused_with_the_reason(tmp_path: Path) -> None:
     given = read(written(tmp_path, "id,A\nx,1\ny,\n"))
     own = bundle("rna:A", "rna:B", "rna:C", "rna:D", "rna:E")
-    out = score_profiles(given, [own], "p")
+    out = score(given, own)
     assert out.radiation_refused.tolist() == [
         "coverage 0.200 is under 0.25",
         "no value of the model's features",
     ]
     assert out[["radiation_probability", "radiation_score"]].isna().all(axis=None)
     assert (out[["radiation_class", "radiation_set"]] == "").all(axis=None)
-    allowed = score_profiles(given, [own], "p", Rules(floor=0.0))
+    allowed = score(given, own, Rules(floor=0.0))
     assert np.isfinite(allowed.radiation_probability["x"])
     assert np.isnan(allowed.radiation_probability["y"])
 
@@ -181,7 +192,7 @@ def test_too_little_measured_is_refused_with_the_reason(tmp_path: Path) -> None:
 def test_classes_and_sets_follow_the_rules(tmp_path: Path) -> None:
     given = read(written(tmp_path, "id,A\nx,0.1\ny,4\n"))
     own = bundle("rna:A")
-    out = score_profiles(given, [own], "p", Rules(threshold=0.6, confidence=0.5))
+    out = score(given, own, Rules(threshold=0.6, confidence=0.5))
     assert out.radiation_class.tolist() == ["sensitive", "resistant"]
     # y is strange by .018 for resistant (p 1, under both known lines), by .98 for sensitive (p .25)
     assert out.radiation_set["y"] == "resistant"

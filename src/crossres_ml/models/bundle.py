@@ -21,20 +21,25 @@ from crossres_ml.cohort.labels import LabelRule
 from crossres_ml.cohort.scores import GeneSetScorer
 from crossres_ml.errors import BundleError, preview
 from crossres_ml.models.conformal import Conformal
+from crossres_ml.models.domain import Domain
 from crossres_ml.models.parts import (
+    load_arrays,
     load_model,
     load_profile,
     load_scorer,
     reads_profile,
+    save_arrays,
     save_model,
     save_profile,
     save_scorer,
 )
 from crossres_ml.models.profile import PREFIXES, DrugProfile
+from crossres_ml.models.reference import Reference
 from crossres_ml.models.resistance import FittedModel
 
-FORMAT = 3
+FORMAT = 4
 RECIPE = "bundle.json"
+_REFERENCE, _DOMAIN = "reference.npz", "domain.npz"
 
 
 @dataclass(frozen=True)
@@ -54,6 +59,10 @@ class Bundle:
         Predicts the drug profile that the model reads.
     scorer : GeneSetScorer or None
         Scores gene sets of samples that come with expression.
+    reference : Reference
+        Expression of the training lines.
+    domain : Domain
+        Says how far samples lie from the training lines.
     digest : str
         Hash of the folder's manifest, which holds the hashes of its files.
     """
@@ -62,8 +71,10 @@ class Bundle:
     features: pd.DataFrame
     model: FittedModel
     profile: DrugProfile | None
-    scorer: GeneSetScorer | None = None
-    digest: str = ""
+    scorer: GeneSetScorer | None
+    reference: Reference
+    domain: Domain
+    digest: str
 
     @property
     def task(self) -> str:
@@ -178,6 +189,7 @@ def save_bundle(
     data: dict[str, Any],
     card: str,
     names: pd.DataFrame | None = None,
+    lines: pd.DataFrame | None = None,
 ) -> None:
     """Write a fitted model to a new folder.
 
@@ -203,6 +215,8 @@ def save_bundle(
         Model card in Markdown.
     names : pandas.DataFrame, optional
         Other names of genes, as `crossres_ml.predict.names.gene_names` makes them.
+    lines : pandas.DataFrame, optional
+        ``lineage`` and ``group`` of the training lines; without it, lines of unknown lineage, unrelated.
 
     Raises
     ------
@@ -212,6 +226,7 @@ def save_bundle(
     folder.mkdir(parents=True)
     try:
         recipe = _write_parts(folder, model, profile if reads_profile(model) else None, scorer, X, info)
+        _write_surroundings(folder, recipe["features"], X, lines)
     except BaseException:
         shutil.rmtree(folder)
         raise
@@ -264,6 +279,20 @@ def _write_parts(
     }
 
 
+def _write_surroundings(
+    folder: Path, features: list[dict[str, Any]], X: pd.DataFrame, lines: pd.DataFrame | None
+) -> None:
+    """Keep what the training lines look like, and how far one of them lies from the others."""
+    names = [f["feature"] for f in features]
+    share = np.array([f["share"] for f in features])
+    lineage = np.full(len(X), "") if lines is None else lines.loc[X.index, "lineage"].fillna("").to_numpy(str)
+    groups = np.arange(len(X)) if lines is None else lines.loc[X.index, "group"].to_numpy()
+    expression = X[[f["feature"] for f in features if f["block"] == "rna"]].astype(np.float32)
+    save_arrays(folder / _REFERENCE, Reference(expression.reset_index(drop=True), lineage).arrays())
+    domain = Domain.fit(X[names].astype(np.float32).to_numpy(dtype=float), share, groups)
+    save_arrays(folder / _DOMAIN, domain.arrays())
+
+
 def load_bundle(folder: Path) -> Bundle:
     """Load and verify a bundle.
 
@@ -314,7 +343,9 @@ def load_bundle(folder: Path) -> Bundle:
         model = load_model(recipe["model"], folder, profile)
         model.conformal = Conformal.from_state(recipe["conformal"])
         scorer = load_scorer(recipe["gene_sets"], folder) if recipe["gene_sets"] else None
+        reference = Reference.of_arrays(load_arrays(folder / _REFERENCE))
+        domain = Domain.of_arrays(load_arrays(folder / _DOMAIN))
     except Exception as e:
         raise BundleError(f"the model cannot be loaded: {e}", where=str(folder), do="train again") from e
     features = pd.DataFrame(recipe["features"]).set_index("feature")
-    return Bundle(recipe, features, model, profile, scorer, sha256(folder / MANIFEST))
+    return Bundle(recipe, features, model, profile, scorer, reference, domain, sha256(folder / MANIFEST))

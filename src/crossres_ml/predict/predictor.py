@@ -8,8 +8,18 @@ from pathlib import Path
 import pandas as pd
 
 from crossres_ml.models.bundle import Bundle
+from crossres_ml.predict.platform import Batch, choose_platform
 from crossres_ml.predict.profiles import Profiles, open_profiles
-from crossres_ml.predict.score import Rules, explain_profiles, find_bundles, score_profiles
+from crossres_ml.predict.score import (
+    Rules,
+    explain_profiles,
+    find_bundles,
+    score_profiles,
+    spread_of,
+    with_flags,
+)
+
+_WHERE = "the table given"
 
 
 @dataclass(frozen=True)
@@ -53,6 +63,7 @@ class Predictor:
         *,
         orientation: str = "auto",
         unit: str = "auto",
+        normalise: str = "auto",
         rules: Rules | None = None,
     ) -> pd.DataFrame:
         """Score samples.
@@ -65,13 +76,15 @@ class Predictor:
             What stands in the rows.
         unit : {"auto", "log2_tpm", "tpm", "counts"}
             Unit of expression.
+        normalise : {"auto", "none", "zscore", "quantile", "rank"}
+            As `crossres_ml.predict.platform.choose_platform`; the whole table is one batch.
         rules : Rules, optional
             How scores become words.
 
         Returns
         -------
         pandas.DataFrame
-            As `crossres_ml.predict.score.score_profiles`.
+            As `crossres_ml.predict.score.score_profiles`, with the flags of `with_flags`.
 
         Raises
         ------
@@ -79,8 +92,12 @@ class Predictor:
             If the table cannot be scored.
         """
         profiles = self.read(frame, orientation=orientation, unit=unit)
-        return score_profiles(profiles, self.bundles, "the table given", rules)
+        platform = choose_platform(normalise, Batch.of([profiles]), self.bundles, _WHERE)
+        scores = score_profiles(profiles, self.bundles, _WHERE, platform, rules)
+        return with_flags(scores, spread_of([scores], self.bundles))
 
-    def explain(self, frame: pd.DataFrame, top: int = 10) -> pd.DataFrame:
+    def explain(self, frame: pd.DataFrame, top: int = 10, normalise: str = "auto") -> pd.DataFrame:
         """Say what each score is made of, as `crossres_ml.predict.score.explain_profiles`."""
-        return explain_profiles(self.read(frame), self.bundles, "the table given", top)
+        profiles = self.read(frame)
+        platform = choose_platform(normalise, Batch.of([profiles]), self.bundles, _WHERE)
+        return explain_profiles(profiles, self.bundles, _WHERE, platform, top)

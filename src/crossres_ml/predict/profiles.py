@@ -19,8 +19,20 @@ from crossres_ml.predict.sides import RowSamples, Side, check_ids, choose_side
 from crossres_ml.predict.tables import ID, LINEAGE, open_table
 from crossres_ml.predict.units import LOG2_TPM, UNITS, bounds, check_types, find_unit, to_log2
 
-__all__ = ["ID", "LINEAGE", "Opened", "Profiles", "align", "check_units", "open_profiles", "read_profiles"]
+__all__ = [
+    "BLOCK",
+    "ID",
+    "LINEAGE",
+    "Opened",
+    "Profiles",
+    "align",
+    "check_units",
+    "open_profiles",
+    "read_profiles",
+]
 log = logging.getLogger(__name__)
+BLOCK = 256
+"""Samples scored at a time, always as many: products of another height may differ in the last bit."""
 _LISTED = 1000  # ids of samples in the report; the count is always whole
 
 

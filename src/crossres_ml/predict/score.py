@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,15 +15,18 @@ from crossres_ml.config import TASKS
 from crossres_ml.errors import BundleError, ProfileError, preview
 from crossres_ml.models.bundle import RECIPE, Bundle, load_bundle
 from crossres_ml.models.conformal import RESISTANT, SENSITIVE, prediction_set
-from crossres_ml.predict.profiles import ID, Profiles, align, check_units
+from crossres_ml.predict.platform import Platform
+from crossres_ml.predict.profiles import BLOCK, ID, Profiles, align, check_units
 
 log = logging.getLogger(__name__)
 RESULTS = Path("artifacts/latest")
 _SHOWN = 12
-BLOCK = 256
-"""Samples scored at a time, always as many: products of another height may differ in the last bit."""
 FLOOR = 0.25
 """Least coverage: mutations alone, a fifth of the weight, rank held-out lines little better than chance."""
+OUTSIDE = 99.0
+"""Percentile of held-out training lines' distances beyond which a sample is flagged."""
+_COLLAPSED, _FEWEST = 0.25, 10
+"""Share of the expected spread of scores below which a batch has collapsed, and samples that can tell."""
 BASE, OTHERS = "(base)", "(all other features)"
 
 
@@ -91,7 +95,11 @@ class Rules:
 
 
 def score_profiles(
-    profiles: Profiles, bundles: Sequence[Bundle], where: str, rules: Rules | None = None
+    profiles: Profiles,
+    bundles: Sequence[Bundle],
+    where: str,
+    platform: Platform,
+    rules: Rules | None = None,
 ) -> pd.DataFrame:
     """Score samples with every model.
 
@@ -103,6 +111,8 @@ def score_profiles(
         Models.
     where : str
         Name of the table, for messages.
+    platform : Platform
+        How expression is brought to the training lines' platform.
     rules : Rules, optional
         How scores become words.
 
@@ -112,8 +122,9 @@ def score_profiles(
         Index ``model_id`` in input order; per task ``<task>_probability``, ``<task>_score``,
         ``<task>_class``, ``<task>_set`` (classes that cannot be ruled out at the confidence, see
         `crossres_ml.models.conformal.prediction_set`), ``<task>_coverage`` (share of the model's total
-        |SHAP| that rests on values measured in the sample) and ``<task>_refused`` (why there is no score);
-        ``trained_on`` (real or simulated).
+        |SHAP| that rests on values measured in the sample), ``<task>_percentile`` (share in percent of
+        held-out training lines that lie nearer to the others, see `crossres_ml.models.domain.Domain`) and
+        ``<task>_refused`` (why there is no score); ``trained_on`` (real or simulated).
 
     Raises
     ------
@@ -124,18 +135,20 @@ def score_profiles(
     check_units(profiles, list(bundles), where)
     out = pd.DataFrame(index=profiles.values.index)
     for bundle in bundles:
-        X = inputs(profiles, bundle, where)
+        X = inputs(profiles, bundle, where, platform)
         coverage = X.notna().to_numpy(dtype=float) @ bundle.features.share.to_numpy()
         result = _in_blocks(bundle, X)
         good = (coverage > 0) & (coverage >= rules.floor)
         resistant = result.probability.to_numpy() >= rules.threshold
-        sets = prediction_set(result[RESISTANT].to_numpy(), result[SENSITIVE].to_numpy(), rules.confidence)
+        confidence = (1 + rules.confidence) / 2 if platform.widened else rules.confidence
+        sets = prediction_set(result[RESISTANT].to_numpy(), result[SENSITIVE].to_numpy(), confidence)
         why = np.where(coverage > 0, [f"coverage {c:.3f} is under {rules.floor:g}" for c in coverage],
                        "no value of the model's features")  # fmt: skip
         parts = {
             "probability": result.probability.where(good), "score": result.score.where(good),
             "class": np.where(good, np.where(resistant, "resistant", "sensitive"), ""),
             "set": np.where(good, sets, ""), "coverage": coverage, "refused": np.where(good, "", why),
+            "percentile": bundle.domain.percentile(X.to_numpy(dtype=float)),
         }  # fmt: skip
         for name, values in parts.items():
             out[f"{bundle.task}_{name}"] = values
@@ -143,8 +156,8 @@ def score_profiles(
     return out.rename_axis(ID)
 
 
-def inputs(profiles: Profiles, bundle: Bundle, where: str) -> pd.DataFrame:
-    """Align samples to a model and score their gene sets.
+def inputs(profiles: Profiles, bundle: Bundle, where: str, platform: Platform) -> pd.DataFrame:
+    """Align samples to a model, bring them to its platform and score their gene sets.
 
     Parameters
     ----------
@@ -154,6 +167,8 @@ def inputs(profiles: Profiles, bundle: Bundle, where: str) -> pd.DataFrame:
         The model.
     where : str
         Name of the table, for messages.
+    platform : Platform
+        How expression is brought to the training lines' platform.
 
     Returns
     -------
@@ -172,7 +187,7 @@ def inputs(profiles: Profiles, bundle: Bundle, where: str) -> pd.DataFrame:
             where=where,
             do=f"name columns as gene symbols, SYMBOL (ENTREZ) or block:name, e.g. {preview(missing, 4)}",
         )
-    return bundle.with_gene_sets(X.astype(np.float32))
+    return bundle.with_gene_sets(platform.bring(X.astype(np.float32), bundle.reference))
 
 
 def _in_blocks(bundle: Bundle, X: pd.DataFrame) -> pd.DataFrame:
@@ -186,7 +201,9 @@ def _in_blocks(bundle: Bundle, X: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(parts).set_axis(X.index)
 
 
-def explain_profiles(profiles: Profiles, bundles: Sequence[Bundle], where: str, top: int) -> pd.DataFrame:
+def explain_profiles(
+    profiles: Profiles, bundles: Sequence[Bundle], where: str, platform: Platform, top: int
+) -> pd.DataFrame:
     """Say what each score is made of.
 
     Parameters
@@ -197,6 +214,8 @@ def explain_profiles(profiles: Profiles, bundles: Sequence[Bundle], where: str, 
         Models.
     where : str
         Name of the table, for messages.
+    platform : Platform
+        How expression is brought to the training lines' platform.
     top : int
         Features shown of each sample, the largest shares first.
 
@@ -210,7 +229,7 @@ def explain_profiles(profiles: Profiles, bundles: Sequence[Bundle], where: str, 
     """
     parts = []
     for bundle in bundles:
-        X = inputs(profiles, bundle, where)
+        X = inputs(profiles, bundle, where, platform)
         shares, score = bundle.explain(X), _in_blocks(bundle, X).score.to_numpy()
         values = shares.to_numpy()
         order = np.argsort(-np.abs(values), axis=1, kind="stable")[:, :top]
@@ -232,6 +251,72 @@ def explain_profiles(profiles: Profiles, bundles: Sequence[Bundle], where: str, 
         }
         parts.append(pd.DataFrame(long))
     return pd.concat(parts, ignore_index=True)
+
+
+def spread_of(parts: Iterable[pd.DataFrame], bundles: Sequence[Bundle]) -> dict[str, dict[str, Any]]:
+    """Compare the spread of a batch's scores with that of held-out training lines.
+
+    A batch of another platform, not normalised, gets scores that hardly differ: probabilities that look
+    calm and mean nothing.
+
+    Parameters
+    ----------
+    parts : iterable of pandas.DataFrame
+        As `score_profiles` gives them: one batch.
+    bundles : sequence of Bundle
+        Models.
+
+    Returns
+    -------
+    dict of str to dict
+        Task -> samples, sd, expected, collapsed.
+    """
+    sums = {b.task: np.zeros(3) for b in bundles}
+    for part in parts:
+        for task, held in sums.items():
+            score = part[f"{task}_score"].dropna().to_numpy(dtype=float)
+            held += [len(score), score.sum(), (score**2).sum()]
+    told = {}
+    for bundle in bundles:
+        n, total, square = sums[bundle.task]
+        sd = float(np.sqrt(max(square / n - (total / n) ** 2, 0.0))) if n else float("nan")
+        expected = float(bundle.recipe["score_spread"])
+        told[bundle.task] = {
+            "samples": int(n), "sd": sd, "expected": expected,
+            "collapsed": bool(n >= _FEWEST and sd < _COLLAPSED * expected),
+        }  # fmt: skip
+    if gone := [t for t, v in told.items() if v["collapsed"]]:
+        numbers = ", ".join(f"{t} sd {told[t]['sd']:.3f}, expected {told[t]['expected']:.3f}" for t in gone)
+        log.warning(
+            "the scores hardly differ (%s): these probabilities look calm and mean nothing; "
+            "normalise (--normalise zscore), or check unit and platform", numbers,
+        )  # fmt: skip
+    return told
+
+
+def with_flags(scores: pd.DataFrame, spread: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
+    """Mark samples that should not be trusted.
+
+    Parameters
+    ----------
+    scores : pandas.DataFrame
+        As `score_profiles`.
+    spread : mapping
+        As `spread_of`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        With ``<task>_flags``: ``outside`` (further from the training lines than 99 % of them), ``collapsed``
+        (the scores of the batch hardly differ), both joined by ``;``, or nothing.
+    """
+    out = scores.copy()
+    for task, told in spread.items():
+        outside = np.where(scores[f"{task}_percentile"] > OUTSIDE, "outside", "")
+        tail = "collapsed" if told["collapsed"] else ""
+        flags = [";".join(f for f in (o, tail) if f) for o in outside]
+        out.insert(list(out.columns).index(f"{task}_percentile") + 1, f"{task}_flags", flags)
+    return out
 
 
 def tell_missing(columns: pd.Index, bundles: Sequence[Bundle], lineage: bool) -> list[str]:

@@ -16,14 +16,16 @@ import pyarrow.parquet as pq
 from crossres_ml.artifacts import FoldStore, atomic, run_key, sha256, versions, write_json
 from crossres_ml.errors import ProfileError
 from crossres_ml.models.bundle import Bundle
+from crossres_ml.predict.platform import Batch, Platform, choose_platform
 from crossres_ml.predict.predictor import Predictor
-from crossres_ml.predict.profiles import Opened, open_profiles
+from crossres_ml.predict.profiles import BLOCK, Opened, open_profiles
 from crossres_ml.predict.score import (
-    BLOCK,
     Rules,
     explain_profiles,
     score_profiles,
+    spread_of,
     tell_missing,
+    with_flags,
 )
 
 log = logging.getLogger(__name__)
@@ -45,6 +47,8 @@ class Asked:
         How scores become words.
     explain : int
         Features shown of each sample; 0 explains nothing.
+    normalise : str
+        As `crossres_ml.predict.platform.choose_platform`; the whole file is one batch.
     """
 
     orientation: str = "auto"
@@ -52,6 +56,7 @@ class Asked:
     mutations: Path | None = None
     rules: Rules = field(default_factory=Rules)
     explain: int = 0
+    normalise: str = "auto"
 
 
 @dataclass(frozen=True)
@@ -131,10 +136,11 @@ def predict_file(
     lacking = tell_missing(opened.columns, bundles, bool(opened.report["lineage"]))
     for told in lacking:
         log.warning("counts as not measured: %s", told)
+    platform = choose_platform(asked.normalise, Batch.of(opened.chunks(chunk)), bundles, opened.where)
     about = _about(profiles, bundles, asked, chunk)
     work = output.parent / f".{output.name}-{run_key(**about)[:16]}"
     store = FoldStore(work)
-    parts = _score_all(opened, bundles, asked, store, chunk, progress)
+    parts = _score_all(opened, bundles, platform, asked, store, chunk, progress)
     explained = output.with_name(f"{output.name}.explained.parquet") if asked.explain else None
     if explained is not None:
         _join((store.load(n)[1] for n in parts), explained)
@@ -144,12 +150,14 @@ def predict_file(
         for task in refused:
             refused[task] += int((scores[f"{task}_refused"] != "").sum())
     manifest = output.with_name(f"{output.name}.manifest.json")
-    _join((store.load(n)[0] for n in parts), output)
+    spread = spread_of((store.load(n)[0] for n in parts), bundles)
+    _join((with_flags(store.load(n)[0], spread) for n in parts), output)
     kind = "+".join(sorted({b.kind for b in bundles}))
     write_json(
         manifest,
         about | {"output": sha256(output), "samples": len(opened.ids), "refused": refused, "lacking": lacking,
-                 "profiles_report": opened.report, "trained_on": kind, "versions": versions()},
+                 "profiles_report": opened.report, "platform": platform.told(), "spread": spread,
+                 "trained_on": kind, "versions": versions()},
     )  # fmt: skip
     shutil.rmtree(work, ignore_errors=True)
     if kind != "real":
@@ -162,13 +170,14 @@ def _about(profiles: Path, bundles: Sequence[Bundle], asked: Asked, chunk: int) 
         "profiles": sha256(profiles), "models": {b.task: b.digest for b in bundles},
         "data": {b.task: b.recipe["data"] for b in bundles}, "orientation": asked.orientation,
         "unit": asked.unit, "mutations": sha256(asked.mutations) if asked.mutations else None,
-        "rules": vars(asked.rules), "explain": asked.explain, "chunk": chunk, "normalised": "none",
+        "rules": vars(asked.rules), "explain": asked.explain, "chunk": chunk, "normalise": asked.normalise,
     }  # fmt: skip
 
 
 def _score_all(
     opened: Opened,
     bundles: Sequence[Bundle],
+    platform: Platform,
     asked: Asked,
     store: FoldStore,
     chunk: int,
@@ -179,9 +188,11 @@ def _score_all(
     for number, part in enumerate(opened.chunks(chunk)):
         name = f"{number:08d}"
         if not store.has(name):
-            scores = score_profiles(part, bundles, opened.where, asked.rules)
-            told = explain_profiles(part, bundles, opened.where, asked.explain) if asked.explain else None
-            store.save(name, (scores.reset_index(), pd.DataFrame() if told is None else told))
+            scores = score_profiles(part, bundles, opened.where, platform, asked.rules)
+            told = pd.DataFrame()
+            if asked.explain:
+                told = explain_profiles(part, bundles, opened.where, platform, asked.explain)
+            store.save(name, (scores.reset_index(), told))
         names.append(name)
         done += len(part.values)
         progress(done, len(opened.ids))

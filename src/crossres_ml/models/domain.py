@@ -1,0 +1,135 @@
+"""How far a sample lies from the lines that a model learned from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+
+import numpy as np
+from sklearn.decomposition import PCA
+from sklearn.model_selection import GroupKFold
+
+_COMPONENTS, _LINES_A_COMPONENT = 20, 10
+_FOLDS = 5
+
+
+@dataclass(frozen=True, eq=False)
+class Domain:
+    """Mahalanobis distance under probabilistic PCA (Tipping & Bishop 1999, J R Stat Soc B 61:611).
+
+    Features are standardised by the training lines and weighted by the root of their share of the model's
+    SHAP values: what the model does not read says nothing about where it may be trusted. The distance is
+    that of the features that were measured, divided by their number: gaps alone send no sample away.
+
+    Attributes
+    ----------
+    centre, weight : numpy.ndarray
+        Shape (features,): mean, and root of the share over the standard deviation.
+    components : numpy.ndarray
+        Shape (components, features).
+    variance : numpy.ndarray
+        Shape (components,): variance along each.
+    noise : float
+        Variance along every other direction.
+    held_out : numpy.ndarray
+        Distances of training lines to fits without them and their relatives; sorted.
+    """
+
+    centre: np.ndarray
+    weight: np.ndarray
+    components: np.ndarray
+    variance: np.ndarray
+    noise: float
+    held_out: np.ndarray
+
+    @classmethod
+    def fit(cls, X: np.ndarray, share: np.ndarray, groups: np.ndarray) -> Domain:
+        """Learn from the training lines.
+
+        Parameters
+        ----------
+        X : numpy.ndarray
+            Shape (lines, features), NaN where not measured.
+        share : numpy.ndarray
+            Shape (features,): of the model's total absolute SHAP value.
+        groups : numpy.ndarray
+            Shape (lines,): relatives share one.
+
+        Returns
+        -------
+        Domain
+            Ready to judge.
+        """
+        folds = GroupKFold(min(_FOLDS, len(np.unique(groups)))).split(X, groups=groups)
+        apart = [_fit(X[a], share).distance(X[b]) for a, b in folds]
+        return replace(_fit(X, share), held_out=np.sort(np.concatenate(apart)))
+
+    def distance(self, X: np.ndarray) -> np.ndarray:
+        """Measure samples.
+
+        Parameters
+        ----------
+        X : numpy.ndarray
+            Shape (samples, features), NaN where not measured.
+
+        Returns
+        -------
+        numpy.ndarray
+            Shape (samples,): squared distance a feature; NaN where nothing was measured.
+        """
+        read = self.weight > 0
+        known = ~np.isnan(X) & read
+        z = np.where(known, X - self.centre, 0.0) * self.weight
+        loads = self.components.T * np.sqrt(self.variance - self.noise)
+        patterns, which = np.unique(np.packbits(known, axis=1), axis=0, return_inverse=True)
+        masks = np.unpackbits(patterns, axis=1, count=X.shape[1]).astype(bool)
+        # Woodbury: the covariance of what was measured is loads loads' + noise I on these features
+        inner = np.einsum("pf,fk,fl->pkl", masks, loads, loads, optimize=True)
+        inner += self.noise * np.eye(loads.shape[1])
+        along = z @ loads
+        explained = (along * np.linalg.solve(inner[which.ravel()], along[..., None])[..., 0]).sum(axis=1)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.asarray(((z**2).sum(axis=1) - explained) / self.noise / known.sum(axis=1))
+
+    def percentile(self, X: np.ndarray) -> np.ndarray:
+        """Place samples among the training lines.
+
+        Parameters
+        ----------
+        X : numpy.ndarray
+            Shape (samples, features), NaN where not measured.
+
+        Returns
+        -------
+        numpy.ndarray
+            Shape (samples,): share in percent of held-out training lines that lie nearer.
+        """
+        far = self.distance(X)
+        below = np.searchsorted(self.held_out, far, side="left") * (100.0 / len(self.held_out))
+        return np.where(np.isnan(far), np.nan, below)
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Describe what must be kept, as arrays."""
+        return {k: np.atleast_1d(v) for k, v in asdict(self).items()}
+
+    @classmethod
+    def of_arrays(cls, arrays: Mapping[str, np.ndarray]) -> Domain:
+        """Rebuild what `arrays` described."""
+        return cls(
+            arrays["centre"], arrays["weight"], arrays["components"], arrays["variance"],
+            float(arrays["noise"][0]), arrays["held_out"],
+        )  # fmt: skip
+
+
+def _fit(X: np.ndarray, share: np.ndarray) -> Domain:
+    measured = ~np.isnan(X)
+    count = np.maximum(measured.sum(axis=0), 1)
+    centre = np.where(measured, X, 0.0).sum(axis=0) / count
+    deviation = np.where(measured, X - centre, 0.0)
+    sd = np.sqrt((deviation**2).sum(axis=0) / count)
+    weight = np.where(sd > 0, np.sqrt(share) / np.where(sd > 0, sd, 1.0), 0.0)
+    kept = max(1, min(_COMPONENTS, len(X) // _LINES_A_COMPONENT, int((weight > 0).sum()) - 1))
+    pca = PCA(kept, svd_solver="full").fit(deviation * weight)
+    noise = float(max(pca.noise_variance_, 1e-12))
+    variance = np.maximum(pca.explained_variance_, noise)
+    return Domain(centre, weight, pca.components_, variance, noise, np.empty(0))

@@ -1,0 +1,262 @@
+"""Expression from another platform: how far it is from the training lines', and how it is brought back."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.stats import rankdata
+
+from crossres_ml.errors import ProfileError, preview
+from crossres_ml.models.bundle import Bundle
+from crossres_ml.models.reference import Reference
+from crossres_ml.predict.profiles import BLOCK, Profiles
+
+log = logging.getLogger(__name__)
+METHODS = ("auto", "none", "zscore", "quantile", "rank")
+MIN_BATCH, LEAST_BATCH = 30, 5
+"""Samples from which moments are trusted, and below which they are refused."""
+_MARGIN = 1.25  # over the training lineage that is furthest: sequenced lines of one tissue are not a platform
+_GRID = np.linspace(0.0, 1.0, 513)
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Moments of the expression of all samples that came together.
+
+    Attributes
+    ----------
+    samples : int
+        How many.
+    mean, sd : pandas.Series
+        Of each ``rna:`` feature, float64; NaN where no sample has it.
+    lineages : dict of str to int
+        Lower-case lineage -> samples; "" where not given.
+    """
+
+    samples: int
+    mean: pd.Series
+    sd: pd.Series
+    lineages: dict[str, int]
+
+    @classmethod
+    def of(cls, parts: Iterable[Profiles]) -> Batch:
+        """Summarise samples that come by chunks.
+
+        Parameters
+        ----------
+        parts : iterable of Profiles
+            In input order, all of one size, a multiple of `BLOCK`; the last may be shorter.
+
+        Returns
+        -------
+        Batch
+            Of all of them.
+
+        Raises
+        ------
+        ProfileError
+            If there is none.
+        """
+        columns: pd.Index | None = None
+        lineages: Counter[str] = Counter()
+        samples = 0
+        for part in parts:
+            values = part.values.loc[:, part.values.columns.str.startswith("rna:")]
+            if columns is None:
+                columns, shift = values.columns, np.nan_to_num(values.iloc[0].to_numpy(dtype=float))
+                count, total, square = np.zeros((3, len(columns)))
+            # the first sample is taken off: squares of what is left lose no digits;
+            # always as many samples at a time: no sum depends on the size of a chunk
+            rest = values.to_numpy(dtype=float) - shift
+            for start in range(0, len(rest), BLOCK):
+                rows = rest[start : start + BLOCK]
+                known = ~np.isnan(rows)
+                rows[~known] = 0.0
+                count += known.sum(axis=0)
+                total += rows.sum(axis=0)
+                square += (rows * rows).sum(axis=0)
+            samples += len(values)
+            named = [""] * len(values) if part.lineage is None else part.lineage.fillna("").str.strip()
+            lineages.update(str(n).casefold() for n in named)
+        if columns is None:
+            raise ProfileError("has no sample", do="give at least one")
+        n = np.where(count > 0, count, np.nan)
+        sd = np.sqrt(np.maximum(square / n - (total / n) ** 2, 0.0))
+        return cls(samples, pd.Series(shift + total / n, columns), pd.Series(sd, columns), dict(lineages))
+
+
+@dataclass(frozen=True, eq=False)
+class Platform:
+    """What is done to the expression of one batch.
+
+    Attributes
+    ----------
+    method : str
+        One of `METHODS` but ``auto``.
+    because : str
+        Why, with the numbers behind it.
+    distance, limit : dict of str to float
+        Task -> distance of the batch from the training lines, and the largest that one platform explains.
+    batch : Batch
+        What it was decided on.
+    """
+
+    method: str
+    because: str
+    distance: dict[str, float]
+    limit: dict[str, float]
+    batch: Batch
+
+    @property
+    def widened(self) -> bool:
+        """Whether prediction sets are made at half the error: the batch does not tell its own scale."""
+        return self.method in ("quantile", "rank") or (
+            self.method == "zscore" and self.batch.samples < MIN_BATCH
+        )
+
+    def bring(self, X: pd.DataFrame, reference: Reference) -> pd.DataFrame:
+        """Bring expression to the training lines' platform.
+
+        Parameters
+        ----------
+        X : pandas.DataFrame
+            Samples x features of a model.
+        reference : Reference
+            The model's.
+
+        Returns
+        -------
+        pandas.DataFrame
+            The same table with other ``rna:`` values; NaN stays NaN.
+        """
+        if self.method == "none":
+            return X
+        genes = reference.values.columns
+        values = X[genes].to_numpy(dtype=float)
+        if self.method == "zscore":
+            values = _zscore(values, genes, reference, self.batch)
+        else:
+            values = _by_ranks(values, reference, self.method)
+        out = X.copy()
+        out[genes] = np.clip(values, 0.0, 20.0).astype(np.float32)
+        return out
+
+    def told(self) -> dict[str, Any]:
+        """Describe the decision, JSON-ready."""
+        return {
+            "method": self.method, "because": self.because, "distance": self.distance, "limit": self.limit,
+            "samples": self.batch.samples, "prediction_sets_widened": self.widened,
+        }  # fmt: skip
+
+
+def choose_platform(method: str, batch: Batch, bundles: Sequence[Bundle], where: str) -> Platform:
+    """Decide how a batch is normalised.
+
+    ``auto`` leaves a batch as it is when its mean is about as far from that of the training lines as a
+    sequenced batch of one tissue may be: 1.25 x the root of the furthest lineage's squared distance plus
+    one over the number of samples. Otherwise it takes z-scores of `MIN_BATCH` samples or more, quantiles of
+    fewer.
+
+    Parameters
+    ----------
+    method : str
+        One of `METHODS`.
+    batch : Batch
+        The samples.
+    bundles : sequence of Bundle
+        Models.
+    where : str
+        Name of the table, for messages.
+
+    Returns
+    -------
+    Platform
+        The decision.
+
+    Raises
+    ------
+    ProfileError
+        If the method is unknown, or the samples are too few for it.
+    """
+    if method not in METHODS:
+        raise ProfileError(f"normalisation {method!r}", where=where, do=f"choose one of {preview(METHODS)}")
+    if method == "zscore" and batch.samples < LEAST_BATCH:
+        raise ProfileError(
+            f"z-scores of {batch.samples} samples mean nothing",
+            where=where, do=f"give {LEAST_BATCH} or more (better {MIN_BATCH}), or use quantile",
+        )  # fmt: skip
+    distance = {b.task: b.reference.distance(batch.mean) for b in bundles}
+    limit = {b.task: _MARGIN * float(np.hypot(b.reference.furthest, batch.samples**-0.5)) for b in bundles}
+    far = [t for t in distance if distance[t] > limit[t]]
+    numbers = ", ".join(f"{t} {distance[t]:.2f} (limit {limit[t]:.2f})" for t in distance)
+    told = f"distance to the training lines' mean expression, in their sd: {numbers}"
+    if method != "auto":
+        if method == "none" and far:
+            log.warning("%s: looks like another platform and is not normalised: %s", where, told)
+        return Platform(method, f"asked for; {told}", distance, limit, batch)
+    chosen = "none" if not far else "zscore" if batch.samples >= MIN_BATCH else "quantile"
+    if far:
+        log.warning("%s: looks like another platform, normalised by %s: %s", where, chosen, told)
+    return Platform(chosen, f"auto; {told}", distance, limit, batch)
+
+
+def _zscore(values: np.ndarray, genes: pd.Index, reference: Reference, batch: Batch) -> np.ndarray:
+    """Give the batch the mean and spread that training lines of its lineages have."""
+    spelt = {str(n).casefold(): str(n) for n in np.unique(reference.lineage) if n}
+    mixture: Counter[str] = Counter()
+    for name, count in batch.lineages.items():
+        mixture[spelt.get(name, "")] += count
+    mean, sd = reference.moments(mixture)
+    own_mean, own_sd = batch.mean.reindex(genes).to_numpy(), batch.sd.reindex(genes).to_numpy()
+    z = np.divide(values - own_mean, own_sd, out=np.zeros_like(values), where=own_sd > 1e-6)
+    out = mean[genes].to_numpy() + z * sd[genes].to_numpy()
+    return np.where(np.isnan(values), np.nan, out)
+
+
+def _by_ranks(values: np.ndarray, reference: Reference, method: str) -> np.ndarray:
+    """Normalise each sample by itself, from the ranks of its genes among those that most lines have."""
+    common = reference.values.columns.isin(reference.common)
+    known = reference.values.to_numpy(dtype=float)
+    out = np.full_like(values, np.nan)
+    patterns: dict[bytes, list[int]] = {}
+    for i, row in enumerate(~np.isnan(values)):
+        patterns.setdefault(row.tobytes(), []).append(i)
+    for rows in patterns.values():
+        measured = ~np.isnan(values[rows[0]])
+        carry = measured & common
+        if not carry.any():
+            continue
+        lines = known[~np.isnan(known[:, carry]).any(axis=1)]
+        lines = known if len(lines) == 0 else lines
+        target = pd.DataFrame([_quantiles(line[carry]) for line in lines]).mean().to_numpy()
+        if method == "rank":
+            places = pd.DataFrame([_places(line[carry], line[measured]) for line in lines])
+            centre, width = places.mean().to_numpy(), places.std(ddof=0).to_numpy()
+            mean, sd = reference.mean.to_numpy()[measured], reference.sd.to_numpy()[measured]
+        for i in rows:
+            place = _places(values[i, carry], values[i, measured])
+            if method == "quantile":
+                out[i, measured] = np.interp(place, _GRID, target)
+            else:
+                z = np.divide(place - centre, width, out=np.zeros_like(place), where=width > 1e-6)
+                out[i, measured] = mean + sd * z
+    return out
+
+
+def _quantiles(values: np.ndarray) -> np.ndarray:
+    known = values[~np.isnan(values)]
+    return np.quantile(known, _GRID) if len(known) else np.full(len(_GRID), np.nan)
+
+
+def _places(among: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Place values among the sample's common genes, 0 to 1; ties share the middle."""
+    known = np.sort(among[~np.isnan(among)])
+    ranks = rankdata(known, method="average")
+    place = np.interp(values, known, (ranks - 0.5) / max(len(known), 1))
+    return np.where(np.isnan(values), np.nan, place)
