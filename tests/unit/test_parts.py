@@ -22,7 +22,7 @@ from crossres_ml.errors import BundleError
 from crossres_ml.models.estimators import TrainingView
 from crossres_ml.models.fit import ModelSet
 from crossres_ml.models.forest import Forest
-from crossres_ml.models.linear import LinearWeights
+from crossres_ml.models.linear import _weights
 from crossres_ml.models.parts import load_model, reads_profile, save_model
 from crossres_ml.models.resistance import FittedModel
 
@@ -87,7 +87,7 @@ def linear() -> Pipeline:
 
 
 def test_a_linear_model_scores_and_explains_as_its_pipeline() -> None:
-    weights = LinearWeights.of(linear())
+    weights = _weights(linear())
     np.testing.assert_allclose(weights.score(FRESH.astype(float)), linear().predict(FRESH), rtol=1e-5)
     shares = weights.explain(FRESH)
     np.testing.assert_allclose(shares.sum(axis=1), weights.score(FRESH) - weights.intercept[0])
@@ -95,7 +95,7 @@ def test_a_linear_model_scores_and_explains_as_its_pipeline() -> None:
 
 @pytest.mark.parametrize("name", ["fill", "scale", "coefficients"])
 def test_linear_models_with_missing_numbers_are_refused(name: str) -> None:
-    weights = LinearWeights.of(linear())
+    weights = _weights(linear())
     for bad in (getattr(weights, name)[:-1], getattr(weights, name) * np.nan):
         with pytest.raises(BundleError, match="the numbers of the linear model do not fit together"):
             dataclasses.replace(weights, **{name: bad})

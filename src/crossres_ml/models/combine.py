@@ -7,7 +7,6 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-from scipy.optimize import nnls
 
 from crossres_ml.cohort.labels import GRID
 from crossres_ml.models.estimators import TrainingView
@@ -219,5 +218,7 @@ def _per_unit(change: np.ndarray, distance: np.ndarray) -> np.ndarray:
 
 def _weights(z: np.ndarray, y: np.ndarray, scored: np.ndarray) -> np.ndarray:
     """Non-negative least squares; where nothing helps, equal weights."""
+    from scipy.optimize import nnls  # scoring does without
+
     found, _ = nnls(z[scored], y[scored])
     return np.asarray(found) if found.sum() > 0 else np.full(z.shape[1], 1 / z.shape[1])

@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
-from sklearn.decomposition import PCA
-from sklearn.model_selection import GroupKFold
 
 _COMPONENTS, _LINES_A_COMPONENT = 20, 10
 _FOLDS = 5
@@ -60,6 +58,8 @@ class Domain:
         Domain
             Ready to judge.
         """
+        from sklearn.model_selection import GroupKFold  # scoring does without
+
         folds = GroupKFold(min(_FOLDS, len(np.unique(groups)))).split(X, groups=groups)
         apart = [_fit(X[a], share).distance(X[b]) for a, b in folds]
         return replace(_fit(X, share), held_out=np.sort(np.concatenate(apart)))
@@ -122,12 +122,16 @@ class Domain:
 
 
 def _fit(X: np.ndarray, share: np.ndarray) -> Domain:
+    from sklearn.decomposition import PCA  # scoring does without
+
     measured = ~np.isnan(X)
     count = np.maximum(measured.sum(axis=0), 1)
     centre = np.where(measured, X, 0.0).sum(axis=0) / count
     deviation = np.where(measured, X - centre, 0.0)
     sd = np.sqrt((deviation**2).sum(axis=0) / count)
     weight = np.where(sd > 0, np.sqrt(share) / np.where(sd > 0, sd, 1.0), 0.0)
+    if not weight.any():  # a model that reads nothing: every sample is as near as any other
+        return Domain(centre, weight, np.zeros((1, len(share))), np.ones(1), 1.0, np.empty(0))
     kept = max(1, min(_COMPONENTS, len(X) // _LINES_A_COMPONENT, int((weight > 0).sum()) - 1))
     pca = PCA(kept, svd_solver="full").fit(deviation * weight)
     noise = float(max(pca.noise_variance_, 1e-12))

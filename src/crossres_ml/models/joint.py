@@ -8,12 +8,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from scipy.linalg import cho_factor, cho_solve
-from scipy.optimize import minimize_scalar
 from threadpoolctl import threadpool_limits
 
 from crossres_ml.models.combine import mean_percentile, percentile_grids, percentile_slopes
 from crossres_ml.models.estimators import TrainingView
-from crossres_ml.models.gp import GaussianProcessScore, kernel_specs
 from crossres_ml.models.kernels import BlockKernels
 from crossres_ml.models.machine import KernelMachine
 from crossres_ml.models.profile import PREFIXES, DrugProfile, add_shares
@@ -68,6 +66,8 @@ class JointModel(FittedModel):
         self, parts: Sequence[ResistanceModel], views: Sequence[TrainingView], both: TrainingView,
         folds: int, seed: int, profile: DrugProfile | None,
     ) -> JointModel:  # fmt: skip
+        from crossres_ml.models.gp import kernel_specs  # scoring does without
+
         self.profile = profile
         X = pd.concat([v.X for v in views]).sort_index()
         X = X[~X.index.duplicated()]
@@ -98,6 +98,8 @@ class JointModel(FittedModel):
 
     @staticmethod
     def _weights(parts: Sequence[ResistanceModel], names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        from crossres_ml.models.gp import GaussianProcessScore  # scoring does without
+
         found, noise = [], []
         for part in parts:
             estimator = part.estimator_
@@ -179,6 +181,8 @@ def _learn_coupling(own: np.ndarray, shared: np.ndarray, y: np.ndarray) -> float
     def negative(r: float) -> float:
         factor = cho_factor(own + r * shared, lower=True)
         return float(y @ cho_solve(factor, y) / 2 + np.log(np.diag(factor[0])).sum())
+
+    from scipy.optimize import minimize_scalar  # scoring does without
 
     found = minimize_scalar(negative, bounds=(-_MOST, _MOST), method="bounded", options={"xatol": 0.02})
     return float(found.x)

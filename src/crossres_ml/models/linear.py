@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,62 +11,9 @@ from sklearn.linear_model import ElasticNet, LogisticRegression, Ridge
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from crossres_ml.errors import BundleError, CohortError
+from crossres_ml.errors import CohortError
 from crossres_ml.models.estimators import Estimator, TrainingView
-
-
-@dataclass(frozen=True)
-class LinearWeights:
-    """A fitted linear pipeline as plain arrays, one number a feature: what is kept of it.
-
-    Attributes
-    ----------
-    fill : numpy.ndarray
-        Stands in where a value is missing: the training mean.
-    centre, scale : numpy.ndarray
-        Training mean and spread.
-    coefficients : numpy.ndarray
-        Per unit of spread.
-    intercept : numpy.ndarray
-        Shape (1,).
-    """
-
-    fill: np.ndarray
-    centre: np.ndarray
-    scale: np.ndarray
-    coefficients: np.ndarray
-    intercept: np.ndarray
-
-    def __post_init__(self) -> None:
-        parts = (self.fill, self.centre, self.scale, self.coefficients)
-        if (
-            {p.shape for p in parts} != {(len(self.fill),)}
-            or self.intercept.shape != (1,)
-            or not all(np.isfinite(p).all() for p in (*parts, self.intercept))
-            or (self.scale <= 0).any()
-        ):
-            raise BundleError("the numbers of the linear model do not fit together", do="train again")
-
-    @classmethod
-    def of(cls, pipeline: Pipeline) -> LinearWeights:
-        """Take the numbers out of a fitted imputer, scaler and linear model."""
-        imputer, scaler, model = (pipeline[i] for i in range(3))
-        return cls(
-            imputer.statistics_, scaler.mean_, scaler.scale_, np.ravel(model.coef_),
-            np.ravel(model.intercept_)[:1].astype(float),
-        )  # fmt: skip
-
-    def scaled(self, X: np.ndarray) -> np.ndarray:
-        """Fill and standardise lines x features."""
-        return np.asarray((np.where(np.isnan(X), self.fill, X) - self.centre) / self.scale)
-
-    def score(self, X: np.ndarray) -> np.ndarray:
-        """Linear predictor of lines x features."""
-        return np.asarray(self.scaled(X) @ self.coefficients + self.intercept[0])
-
-    def explain(self, X: np.ndarray) -> np.ndarray:
-        """Exact linear SHAP: coefficient times distance from the training mean (independent features)."""
-        return np.asarray(self.scaled(X) * self.coefficients)
+from crossres_ml.models.weights import LinearWeights
 
 
 class LinearPipeline(Estimator):
@@ -89,7 +35,7 @@ class LinearPipeline(Estimator):
         self.pipeline_: Pipeline = make_pipeline(SimpleImputer(), StandardScaler(), self._final())
         target = view.label if self.fits_label else view.y
         self.pipeline_.fit(view.X[self.columns].to_numpy(dtype=float), target)
-        self.weights_ = LinearWeights.of(self.pipeline_)
+        self.weights_ = _weights(self.pipeline_)
         return self
 
     def score(self, X: pd.DataFrame) -> np.ndarray:
@@ -146,3 +92,12 @@ class LogisticScore(LinearPipeline):
 
     def _final(self) -> LogisticRegression:
         return LogisticRegression(C=self.settings["C"], solver="lbfgs", tol=1e-5, max_iter=2000)
+
+
+def _weights(pipeline: Pipeline) -> LinearWeights:
+    """Take the numbers out of a fitted imputer, scaler and linear model."""
+    imputer, scaler, model = (pipeline[i] for i in range(3))
+    return LinearWeights(
+        imputer.statistics_, scaler.mean_, scaler.scale_, np.ravel(model.coef_),
+        np.ravel(model.intercept_)[:1].astype(float),
+    )  # fmt: skip

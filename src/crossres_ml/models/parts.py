@@ -8,7 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import lightgbm as lgb
 import numpy as np
 import pandas as pd
 from scipy.linalg import cho_solve
@@ -17,13 +16,11 @@ from crossres_ml.cohort.scores import GeneSetScorer
 from crossres_ml.errors import BundleError
 from crossres_ml.models.combine import Combination
 from crossres_ml.models.forest import Forest
-from crossres_ml.models.gp import GaussianProcessScore
 from crossres_ml.models.joint import JointModel
-from crossres_ml.models.linear import LinearPipeline, LinearWeights
 from crossres_ml.models.machine import KernelMachine
 from crossres_ml.models.profile import DrugProfile
 from crossres_ml.models.resistance import Calibration, FittedModel, ResistanceModel
-from crossres_ml.models.trees import ExtraTreesScore, LightGBMScore
+from crossres_ml.models.weights import LinearWeights
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
@@ -126,6 +123,11 @@ def save_model(model: FittedModel, folder: Path, name: str = "model") -> dict[st
 
 
 def _save_single(model: ResistanceModel, folder: Path, name: str) -> dict[str, Any]:
+    # what fits models is heavy, and scoring does without
+    from crossres_ml.models.gp import GaussianProcessScore
+    from crossres_ml.models.linear import LinearPipeline
+    from crossres_ml.models.trees import ExtraTreesScore, LightGBMScore
+
     estimator = model.estimator_
     columns = {"columns": estimator.columns}
     if isinstance(estimator, LightGBMScore):
@@ -196,6 +198,8 @@ def _load_combination(told: dict[str, Any], folder: Path, profile: DrugProfile |
 
 
 def _load_trees(told: dict[str, Any], folder: Path) -> LoadedModel:
+    import lightgbm as lgb  # heavy; other models do without
+
     booster = lgb.Booster(model_str=(folder / told["file"]).read_text(encoding="utf-8"))
 
     def score(X: Table) -> np.ndarray:

@@ -6,15 +6,18 @@ Learned on training lines with drug measurements; a held-out line's own measurem
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from scipy.linalg import cho_solve, eigh
 
 from crossres_ml.errors import CohortError, LeakageError, preview
-from crossres_ml.models.gaussian import BlockGP, fit_gp, held_out_scores
 from crossres_ml.models.kernels import BlockKernels, KernelSpec
 from crossres_ml.models.machine import KernelMachine
+
+if TYPE_CHECKING:
+    from crossres_ml.models.gaussian import BlockGP
 
 PREFIXES = ("profile:", "genotoxic:")
 MIN_DRUGS, MIN_LINES = 50, 30
@@ -150,6 +153,8 @@ class DrugProfile:
                 where="drug profile",
                 do=f"at least {MIN_LINES} are needed: leave out the models that use it",
             )
+        from crossres_ml.models.gaussian import fit_gp  # scoring does without
+
         self.fitted_on = frozenset(drugs.index[known])
         table = drugs[known].to_numpy(dtype=float)
         seen = np.isfinite(table)
@@ -281,6 +286,8 @@ def _folds(groups: np.ndarray) -> np.ndarray:
 
 def _cross_fit(gp: BlockGP, targets: np.ndarray, folds: np.ndarray) -> np.ndarray:
     """Prediction of every line from the lines of other folds, kernel weights kept."""
+    from crossres_ml.models.gaussian import held_out_scores  # scoring does without
+
     return held_out_scores(gp, targets, [np.flatnonzero(folds == f) for f in np.unique(folds)])
 
 

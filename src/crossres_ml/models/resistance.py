@@ -11,9 +11,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from scipy.special import expit, logit
-from scipy.stats import rankdata
-from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import StratifiedGroupKFold
 from threadpoolctl import threadpool_limits
 
 from crossres_ml.config import FeatureConfig, Tuning
@@ -21,7 +18,6 @@ from crossres_ml.errors import CohortError, ConfigError, LeakageError
 from crossres_ml.models.conformal import Conformal
 from crossres_ml.models.estimators import Estimator, TrainingView
 from crossres_ml.models.profile import DrugProfile
-from crossres_ml.models.registry import ESTIMATORS
 
 # Platt scaling is fitted on a few hundred lines: a weak penalty keeps it finite when they separate.
 _PLATT_C = 100.0
@@ -30,6 +26,8 @@ _CONSTANT = 1e-12
 
 def spearman(a: np.ndarray, b: np.ndarray) -> float:
     """Spearman correlation; 0 when one side is constant (a constant score ranks nothing)."""
+    from scipy.stats import rankdata  # scoring with a saved model does without
+
     ra, rb = rankdata(a), rankdata(b)
     if np.ptp(ra) == 0 or np.ptp(rb) == 0:
         return 0.0
@@ -69,6 +67,8 @@ class Calibration:
         Calibration
             The two lines.
         """
+        from sklearn.linear_model import LogisticRegression  # scoring does without
+
         s, y, label = score[view.scored], view.y[view.scored], view.label[view.scored]
         unit = float(np.std(s))
         if unit < _CONSTANT:  # a constant score says the prevalence and the mean
@@ -220,6 +220,8 @@ class ResistanceModel(FittedModel):
         tuning: Tuning = "full",
         profile: DrugProfile | None = None,
     ) -> None:
+        from crossres_ml.models.registry import ESTIMATORS  # all that can be fitted; scoring does without
+
         if name not in ESTIMATORS:
             raise ConfigError(f"no model {name!r}", where="models", do=f"known: {', '.join(ESTIMATORS)}")
         self.kind, self.features, self.inner_folds, self.seed = ESTIMATORS[name], features, inner_folds, seed
@@ -321,6 +323,8 @@ def inner_folds(view: TrainingView, folds: int, seed: int) -> Sequence[np.ndarra
 @lru_cache(maxsize=16)
 def _split(label: bytes, groups: bytes, folds: int, seed: int) -> Sequence[np.ndarray]:
     """Every model of a view asks for the same folds, and the search for balanced ones is slow."""
+    from sklearn.model_selection import StratifiedGroupKFold  # scoring does without
+
     labels, codes = np.frombuffer(label, dtype=float), np.frombuffer(groups, dtype=np.int64)
     folder = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
     return [test for _, test in folder.split(labels, labels, codes)]

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import rankdata
 
 from crossres_ml.errors import ProfileError, preview
 from crossres_ml.models.bundle import Bundle
@@ -257,6 +256,6 @@ def _quantiles(values: np.ndarray) -> np.ndarray:
 def _places(among: np.ndarray, values: np.ndarray) -> np.ndarray:
     """Place values among the sample's common genes, 0 to 1; ties share the middle."""
     known = np.sort(among[~np.isnan(among)])
-    ranks = rankdata(known, method="average")
-    place = np.interp(values, known, (ranks - 0.5) / max(len(known), 1))
+    below, up_to = (np.searchsorted(known, known, side=s) for s in ("left", "right"))
+    place = np.interp(values, known, (below + up_to) / 2 / max(len(known), 1))
     return np.where(np.isnan(values), np.nan, place)

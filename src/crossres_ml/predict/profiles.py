@@ -31,7 +31,7 @@ __all__ = [
     "read_profiles",
 ]
 log = logging.getLogger(__name__)
-BLOCK = 256
+BLOCK = 64
 """Samples scored at a time, always as many: products of another height may differ in the last bit."""
 _LISTED = 1000  # ids of samples in the report; the count is always whole
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from crossres_ml.config import TASKS
 from crossres_ml.errors import BundleError, ProfileError, preview
 from crossres_ml.models.bundle import RECIPE, Bundle, load_bundle
 from crossres_ml.models.conformal import RESISTANT, SENSITIVE, prediction_set
+from crossres_ml.models.domain import Domain
 from crossres_ml.predict.platform import Platform
 from crossres_ml.predict.profiles import BLOCK, ID, Profiles, align, check_units
 
@@ -137,7 +139,7 @@ def score_profiles(
     for bundle in bundles:
         X = inputs(profiles, bundle, where, platform)
         coverage = X.notna().to_numpy(dtype=float) @ bundle.features.share.to_numpy()
-        result = _in_blocks(bundle, X)
+        result = _in_blocks(X, bundle.predict)
         good = (coverage > 0) & (coverage >= rules.floor)
         resistant = result.probability.to_numpy() >= rules.threshold
         confidence = (1 + rules.confidence) / 2 if platform.widened else rules.confidence
@@ -148,7 +150,7 @@ def score_profiles(
             "probability": result.probability.where(good), "score": result.score.where(good),
             "class": np.where(good, np.where(resistant, "resistant", "sensitive"), ""),
             "set": np.where(good, sets, ""), "coverage": coverage, "refused": np.where(good, "", why),
-            "percentile": bundle.domain.percentile(X.to_numpy(dtype=float)),
+            "percentile": _in_blocks(X, partial(_percentile, domain=bundle.domain)).percentile.to_numpy(),
         }  # fmt: skip
         for name, values in parts.items():
             out[f"{bundle.task}_{name}"] = values
@@ -187,16 +189,20 @@ def inputs(profiles: Profiles, bundle: Bundle, where: str, platform: Platform) -
             where=where,
             do=f"name columns as gene symbols, SYMBOL (ENTREZ) or block:name, e.g. {preview(missing, 4)}",
         )
-    return bundle.with_gene_sets(platform.bring(X.astype(np.float32), bundle.reference))
+    return _in_blocks(platform.bring(X.astype(np.float32), bundle.reference), bundle.with_gene_sets)
 
 
-def _in_blocks(bundle: Bundle, X: pd.DataFrame) -> pd.DataFrame:
-    """Predict `BLOCK` samples at a time, the last ones filled up, so that no bit depends on company."""
+def _percentile(X: pd.DataFrame, domain: Domain) -> pd.DataFrame:
+    return pd.DataFrame({"percentile": domain.percentile(X.to_numpy(dtype=float))}, X.index)
+
+
+def _in_blocks(X: pd.DataFrame, work: Callable[[pd.DataFrame], pd.DataFrame]) -> pd.DataFrame:
+    """Work on `BLOCK` samples at a time, the last ones filled up, so that no bit depends on company."""
     parts = []
     for start in range(0, len(X), BLOCK):
         rows = np.minimum(np.arange(start, start + BLOCK), len(X) - 1)
         # numbered anew: tables are joined by label on the way, and the sample that fills up stands often
-        whole = bundle.predict(X.iloc[rows].reset_index(drop=True))
+        whole = work(X.iloc[rows].reset_index(drop=True))
         parts.append(whole.iloc[: len(X) - start])
     return pd.concat(parts).set_axis(X.index)
 
@@ -230,7 +236,7 @@ def explain_profiles(
     parts = []
     for bundle in bundles:
         X = inputs(profiles, bundle, where, platform)
-        shares, score = bundle.explain(X), _in_blocks(bundle, X).score.to_numpy()
+        shares, score = _in_blocks(X, bundle.explain), _in_blocks(X, bundle.predict).score.to_numpy()
         values = shares.to_numpy()
         order = np.argsort(-np.abs(values), axis=1, kind="stable")[:, :top]
         shown = np.take_along_axis(values, order, axis=1)

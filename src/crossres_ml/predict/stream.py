@@ -30,7 +30,7 @@ from crossres_ml.predict.score import (
 
 log = logging.getLogger(__name__)
 SUFFIXES = (".csv", ".tsv", ".parquet")
-CHUNK = 8 * BLOCK
+CHUNK = 32 * BLOCK
 
 
 @dataclass(frozen=True)
