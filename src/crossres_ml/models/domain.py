@@ -17,7 +17,8 @@ class Domain:
 
     Features are standardised by the training lines and weighted by the root of their share of the model's
     SHAP values: what the model does not read says nothing about where it may be trusted. The distance is
-    that of the features that were measured, divided by their number: gaps alone send no sample away.
+    that of the features that were measured, over what they add up to in held-out training lines: gaps
+    alone send no sample away.
 
     Attributes
     ----------
@@ -29,6 +30,8 @@ class Domain:
         Shape (components,): variance along each.
     noise : float
         Variance along every other direction.
+    expected : numpy.ndarray
+        Shape (features,): what each adds to the squared distance of held-out training lines.
     held_out : numpy.ndarray
         Distances of training lines to fits without them and their relatives; sorted.
     """
@@ -38,6 +41,7 @@ class Domain:
     components: np.ndarray
     variance: np.ndarray
     noise: float
+    expected: np.ndarray
     held_out: np.ndarray
 
     @classmethod
@@ -60,9 +64,12 @@ class Domain:
         """
         from sklearn.model_selection import GroupKFold  # scoring does without
 
-        folds = GroupKFold(min(_FOLDS, len(np.unique(groups)))).split(X, groups=groups)
-        apart = [_fit(X[a], share).distance(X[b]) for a, b in folds]
-        return replace(_fit(X, share), held_out=np.sort(np.concatenate(apart)))
+        folds = list(GroupKFold(min(_FOLDS, len(np.unique(groups)))).split(X, groups=groups))
+        apart = [(_fit(X[a], share)._parts(X[b]), ~np.isnan(X[b])) for a, b in folds]
+        parts, known = (np.concatenate(p) for p in zip(*apart, strict=True))
+        expected = np.maximum(parts.sum(axis=0) / np.maximum(known.sum(axis=0), 1), 0.0)
+        whole = replace(_fit(X, share), expected=expected)
+        return replace(whole, held_out=np.sort(_relative(parts, known, expected)))
 
     def distance(self, X: np.ndarray) -> np.ndarray:
         """Measure samples.
@@ -75,10 +82,14 @@ class Domain:
         Returns
         -------
         numpy.ndarray
-            Shape (samples,): squared distance a feature; NaN where nothing was measured.
+            Shape (samples,): squared distance, over that expected of held-out training lines by the features
+            that were measured; NaN where nothing was.
         """
-        read = self.weight > 0
-        known = ~np.isnan(X) & read
+        return _relative(self._parts(X), ~np.isnan(X), self.expected)
+
+    def _parts(self, X: np.ndarray) -> np.ndarray:
+        """Split the squared distance among the measured features."""
+        known = ~np.isnan(X)
         z = np.where(known, X - self.centre, 0.0) * self.weight
         loads = self.components.T * np.sqrt(self.variance - self.noise)
         patterns, which = np.unique(np.packbits(known, axis=1), axis=0, return_inverse=True)
@@ -86,10 +97,8 @@ class Domain:
         # Woodbury: the covariance of what was measured is loads loads' + noise I on these features
         inner = np.einsum("pf,fk,fl->pkl", masks, loads, loads, optimize=True)
         inner += self.noise * np.eye(loads.shape[1])
-        along = z @ loads
-        explained = (along * np.linalg.solve(inner[which.ravel()], along[..., None])[..., 0]).sum(axis=1)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return np.asarray(((z**2).sum(axis=1) - explained) / self.noise / known.sum(axis=1))
+        factors = np.linalg.solve(inner[which.ravel()], (z @ loads)[..., None])[..., 0]
+        return np.asarray(z * (z - factors @ loads.T) / self.noise)
 
     def percentile(self, X: np.ndarray) -> np.ndarray:
         """Place samples among the training lines.
@@ -117,7 +126,7 @@ class Domain:
         """Rebuild what `arrays` described."""
         return cls(
             arrays["centre"], arrays["weight"], arrays["components"], arrays["variance"],
-            float(arrays["noise"][0]), arrays["held_out"],
+            float(arrays["noise"][0]), arrays["expected"], arrays["held_out"],
         )  # fmt: skip
 
 
@@ -131,9 +140,14 @@ def _fit(X: np.ndarray, share: np.ndarray) -> Domain:
     sd = np.sqrt((deviation**2).sum(axis=0) / count)
     weight = np.where(sd > 0, np.sqrt(share) / np.where(sd > 0, sd, 1.0), 0.0)
     if not weight.any():  # a model that reads nothing: every sample is as near as any other
-        return Domain(centre, weight, np.zeros((1, len(share))), np.ones(1), 1.0, np.empty(0))
+        return Domain(centre, weight, np.zeros((1, len(share))), np.ones(1), 1.0, share, np.empty(0))
     kept = max(1, min(_COMPONENTS, len(X) // _LINES_A_COMPONENT, int((weight > 0).sum()) - 1))
     pca = PCA(kept, svd_solver="full").fit(deviation * weight)
     noise = float(max(pca.noise_variance_, 1e-12))
     variance = np.maximum(pca.explained_variance_, noise)
-    return Domain(centre, weight, pca.components_, variance, noise, np.empty(0))
+    return Domain(centre, weight, pca.components_, variance, noise, share, np.empty(0))
+
+
+def _relative(parts: np.ndarray, known: np.ndarray, expected: np.ndarray) -> np.ndarray:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray(parts.sum(axis=1) / (known @ expected))
