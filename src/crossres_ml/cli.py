@@ -267,6 +267,10 @@ def predict(
         bool, typer.Option("--allow-low-coverage", help="Score samples of which too little was measured.")
     ] = False,
     explain: Annotated[int, typer.Option(min=0, help="Features shown of each sample and task.")] = 0,
+    plot: Annotated[
+        list[str] | None,
+        typer.Option(metavar="SAMPLE_ID", help="Draw what its scores are made of; may be given again."),
+    ] = None,
 ) -> None:
     """Score new profiles: probability, class and prediction set of resistance for every task."""
     from crossres_ml.predict.score import FLOOR, Rules
@@ -276,13 +280,22 @@ def predict(
     rules = Rules(threshold, confidence, 0.0 if allow_low_coverage else FLOOR)
     with show_progress("samples", 1) as progress:
         done = predict_file(
-            profiles, output, model, Asked(orientation, unit, mutations, rules, explain), progress=progress
+            profiles,
+            output,
+            model,
+            Asked(orientation, unit, mutations, rules, explain, plot=tuple(plot or ())),
+            progress=progress,
         )
     typer.echo(f"{done.samples} samples: {done.output}")
     for task, count in done.refused.items():
         if count:
             typer.echo(f"{task}: {count} without a score; the column {task}_refused says why")
     typer.echo(f"what they were made of: {done.manifest}")
+    if done.chosen is not None:
+        from crossres_ml.report.figures import draw_waterfalls
+
+        for path in draw_waterfalls(done.chosen, output):
+            typer.echo(f"drawn: {path}")
 
 
 @app.command()
