@@ -270,6 +270,10 @@ def predict(
     normalise: Annotated[
         str, typer.Option(help="Expression to the training platform: auto, none, zscore, quantile or rank.")
     ] = "auto",
+    plot: Annotated[
+        list[str] | None,
+        typer.Option(metavar="SAMPLE_ID", help="Draw what its scores are made of; may be given again."),
+    ] = None,
 ) -> None:
     """Score new profiles: probability, class and prediction set of resistance for every task."""
     from crossres_ml.predict.score import FLOOR, Rules
@@ -278,13 +282,18 @@ def predict(
 
     rules = Rules(threshold, confidence, 0.0 if allow_low_coverage else FLOOR)
     with show_progress("samples", 1) as progress:
-        asked = Asked(orientation, unit, mutations, rules, explain, normalise)
+        asked = Asked(orientation, unit, mutations, rules, explain, normalise, tuple(plot or ()))
         done = predict_file(profiles, output, model, asked, progress=progress)
     typer.echo(f"{done.samples} samples: {done.output}")
     for task, count in done.refused.items():
         if count:
             typer.echo(f"{task}: {count} without a score; the column {task}_refused says why")
     typer.echo(f"what they were made of: {done.manifest}")
+    if done.chosen is not None:
+        from crossres_ml.report.figures import draw_waterfalls
+
+        for path in draw_waterfalls(done.chosen, output):
+            typer.echo(f"drawn: {path}")
 
 
 @app.command()

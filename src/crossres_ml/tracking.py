@@ -1,7 +1,7 @@
 """MLflow: the only module that imports it.
 
-The file is also the model code that MLflow stores ("models from code"), so that a served model is
-our verified bundle and nothing is pickled.
+A model is kept there as our verified bundles and the few lines of `crossres_ml.served` ("models from
+code"): nothing is pickled.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -26,16 +27,20 @@ os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
 import mlflow
 from mlflow.data.pandas_dataset import from_pandas
+from mlflow.exceptions import MlflowException
 from mlflow.models import infer_signature, set_model
+from mlflow.protos.databricks_pb2 import BAD_REQUEST
 from mlflow.pyfunc import log_model
 from mlflow.pyfunc.model import PythonModel
 
 from crossres_ml.artifacts import versions
 from crossres_ml.config import TaskName, TrainConfig
+from crossres_ml.errors import CrossresError
 from crossres_ml.evaluation.comparisons import TRAIN
 from crossres_ml.evaluation.draws import FULL
 from crossres_ml.evaluation.skill import is_baseline
-from crossres_ml.models.bundle import Bundle, load_bundle
+from crossres_ml.predict.predictor import Predictor
+from crossres_ml.predict.request import DEFAULTS, answer, as_json, example
 from crossres_ml.report.audit_summary import AuditSummary
 from crossres_ml.report.summary import Interval, Summary, TaskSummary
 
@@ -49,21 +54,31 @@ _ELSEWHERE = (FULL, "permuted")  # logged as what they are
 DEFAULT_URI = "sqlite:///mlflow.db"
 
 
-class BundleModel(PythonModel):
-    """A bundle behind MLflow's pyfunc interface: features in; score, probability, expected, spread out."""
+_SERVING = "_MLFLOW_IS_IN_SERVING_ENVIRONMENT"
+"""Set by MLflow's scoring server, whose answer becomes JSON."""
+
+
+class ServedModel(PythonModel):
+    """`Predictor.predict` behind MLflow's pyfunc interface; a wrong table is a bad request, said in words."""
 
     def load_context(self, context: Any) -> None:
-        """Load and verify the bundle."""
-        self.bundle: Bundle = load_bundle(Path(context.artifacts["bundle"]))
+        """Load and verify the bundles."""
+        self.models = Predictor.load(context.artifacts["models"])
 
     def predict(
         self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None
     ) -> pd.DataFrame:
-        """Align the columns by name and score."""
-        return self.bundle.predict(model_input.reindex(columns=self.bundle.features.index))
+        """Answer a request, see `crossres_ml.predict.request.answer`."""
+        try:
+            scores = answer(self.models, model_input, params)
+        except CrossresError as error:
+            raise MlflowException(str(error), error_code=BAD_REQUEST) from error
+        return as_json(scores) if os.environ.get(_SERVING) else scores
 
 
-set_model(BundleModel())
+def offer_model() -> None:
+    """Tell MLflow, which is running a file of model code, what the model is."""
+    set_model(ServedModel())
 
 
 @contextmanager
@@ -172,37 +187,47 @@ def _fitted_parameters(predictions: pd.DataFrame) -> dict[str, str]:
     return {k: v[:500] for k, v in out.items()}
 
 
-def _log_model(folder: Path) -> None:
-    bundle = load_bundle(folder)
-    example = bundle.features["median"].to_frame().T.reset_index(drop=True).astype(float)
-    log_model(
+def log_served(folder: Path) -> str:
+    """Log saved models as a pyfunc: `ServedModel` from code, beside the bundles as they are.
+
+    Parameters
+    ----------
+    folder : Path
+        One model or a folder of models, as `crossres_ml.load` takes it.
+
+    Returns
+    -------
+    str
+        Its URI for ``mlflow models serve`` and ``mlflow.pyfunc.load_model``.
+    """
+    models = Predictor.load(folder)
+    table = example(models)
+    # no word on the input: a list of columns would refuse genes under other names, and partial tables
+    signature = infer_signature(model_output=answer(models, table), params=dict(DEFAULTS))
+    logged = log_model(
         name="model",
-        python_model=str(Path(__file__).resolve()),
-        artifacts={"bundle": str(folder)},
-        signature=infer_signature(example, bundle.predict(example)),
-        input_example=example,
+        python_model=str(Path(__file__).with_name("served.py")),
+        artifacts={"models": str(folder)},
+        signature=signature,
+        input_example=table,
         pip_requirements=[f"{k}=={v}" for k, v in versions().items() if k != "crossres-ml"],
     )
+    return str(logged.model_uri)
 
 
 def _child(
-    results: Path,
-    task: TaskName,
-    summary: Summary,
-    model: str,
-    tags: dict[str, str],
-    predictions: pd.DataFrame,
+    results: Path, task: TaskName, summary: Summary, model: str, tags: dict[str, str], folds: pd.DataFrame
 ) -> None:
     section = summary.tasks[task]
     role = "champion" if model == section.champion else "baseline" if is_baseline(model) else "model"
     with mlflow.start_run(run_name=model, nested=True, tags={**tags, "model": model, "role": role}):
         _log_metrics(section, model)
         _log_variants(results, task, model)
-        _log_folds(predictions, task, model)
+        _log_folds(folds, task, model)
         if model == section.champion:
             folder = results / "models" / task
             mlflow.log_artifact(str(folder / "MODEL_CARD.md"))
-            _log_model(folder)
+            log_served(folder)
 
 
 def _tags(summary: Summary) -> dict[str, str]:
@@ -234,6 +259,20 @@ def _parent(
             _child(results, task, summary, model, tags, predictions)
 
 
+def _offer_all(models: Path, kind: str, uri: str, tags: dict[str, str]) -> None:
+    """Log the models of all tasks as one, and register it: its name is all that serving it needs."""
+    real = kind != "simulated"
+    mlflow.set_experiment(experiment_id=_experiment("crossres-models", uri))
+    with mlflow.start_run(run_name="all tasks" if real else "SIMULATED all tasks", tags=tags):
+        place = log_served(models)
+    name = "crossres" if real else "crossres-simulated"  # the latest of a name is never the other kind
+    try:
+        with redirect_stderr(StringIO()):  # it says so there, logging or not
+            mlflow.register_model(place, name)
+    except MlflowException as error:  # a server may keep its registry closed; the run is logged all the same
+        log.warning("the models are logged as %s but not registered as %s: %s", place, name, error)
+
+
 def log_run(results: Path, summary: Summary, config: TrainConfig, uri: str) -> None:
     """Log a finished run: one experiment a task, in it a parent run with a child for each model.
 
@@ -254,6 +293,7 @@ def log_run(results: Path, summary: Summary, config: TrainConfig, uri: str) -> N
         for task in summary.tasks:
             mlflow.set_experiment(experiment_id=_experiment(f"crossres-{task}", uri))
             _parent(results, task, summary, config, tags)
+        _offer_all(results / "models", summary.data.kind, uri, tags)
     if summary.audit is not None:
         log_audit(results / "audit", summary.audit, summary.data.kind, config, uri)
 
@@ -351,16 +391,5 @@ def open_ui(uri: str, port: int) -> int:
     int
         Exit code of the server.
     """
-    command = [
-        sys.executable,
-        "-m",
-        "mlflow",
-        "ui",
-        "--backend-store-uri",
-        uri,
-        "--host",
-        "127.0.0.1",
-        "--port",
-        str(port),
-    ]
-    return subprocess.call(command)
+    where = ["--backend-store-uri", uri, "--host", "127.0.0.1", "--port", str(port)]
+    return subprocess.call([sys.executable, "-m", "mlflow", "ui", *where])

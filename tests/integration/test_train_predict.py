@@ -7,64 +7,16 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
+from trained import Run, crossres, profiles, small_config
 
-from crossres_ml.config import config_path
-from crossres_ml.models.bundle import load_bundle
 from crossres_ml.report.summary import Summary
 
 pytestmark = pytest.mark.xdist_group("train")
-
-
-def crossres(
-    *args: str, folder: Path, env: Mapping[str, str] | None = None
-) -> subprocess.CompletedProcess[str]:
-    """Run the command in a folder, as a user does."""
-    clean = {k: v for k, v in os.environ.items() if not k.startswith(("CROSSRES_", "MLFLOW_"))}
-    return subprocess.run(
-        [sys.executable, "-m", "crossres_ml", *args],
-        cwd=folder,
-        env={**clean, "CROSSRES_OFFLINE": "1", "CROSSRES_CACHE": str(folder / "cache"), **(env or {})},
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
-
-
-@dataclass(frozen=True)
-class Run:
-    folder: Path
-    config: Path
-    first: subprocess.CompletedProcess[str]
-
-    @property
-    def results(self) -> Path:
-        return self.folder / "artifacts" / "latest"
-
-
-def small_config(folder: Path, **changes: object) -> Path:
-    settings = yaml.safe_load(config_path("smoke.yaml").read_text())
-    settings |= {"simulated_lines": 220, "bootstrap": 100, "learning_curve": [0.5], "retrained": ["rna"]}
-    settings |= changes
-    path = folder / "small.yaml"
-    path.write_text(yaml.safe_dump(settings))
-    return path
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    folder = tmp_path_factory.mktemp("project")
-    config = small_config(folder)
-    first = crossres("train", "--config", str(config), folder=folder)
-    assert first.returncode == 0, first.stderr
-    return Run(folder, config, first)
 
 
 def test_simulated_is_said_first_and_last(run: Run) -> None:
@@ -149,7 +101,9 @@ def test_runs_are_in_mlflow(run: Run) -> None:
     children = [r for r in runs if r not in parents]
     audits = [r for r in parents if "tags.claims_hash" in r and r["tags.claims_hash"] not in ("None", "nan")]
     assert len(audits) == 1
-    parents = [r for r in parents if r not in audits]
+    served = [r for r in parents if r["tags.mlflow.runName"] == "SIMULATED all tasks"]
+    assert len(served) == 1
+    parents = [r for r in parents if r not in audits + served]
     assert len(parents) == 3
     assert len(children) == 7 + 7 + 8  # models for both alone
     assert {r["tags.data"] for r in runs} == {"SIMULATED"}
@@ -196,46 +150,6 @@ def test_mlflow_children_are_compared_on_the_same_names(run: Run) -> None:
         hidden = next(c for c in children if c["tags"]["model"] == task.what_you_have.model)["metrics"]
         expected = task.what_you_have.hidden["rna"]["spearman"].value
         assert hidden["have/rna/spearman"] == pytest.approx(expected)
-
-
-def test_logged_model_predicts_as_the_bundle(run: Run) -> None:
-    script = (
-        "import sys, mlflow, pandas as pd\n"
-        "mlflow.set_tracking_uri('sqlite:///mlflow.db')\n"
-        "experiments = [e.experiment_id for e in mlflow.search_experiments()]\n"
-        "models = mlflow.search_logged_models(experiments, output_format='list')\n"
-        "for m in models:\n"
-        "    loaded = mlflow.pyfunc.load_model(m.model_uri)\n"
-        "    bundle = loaded.unwrap_python_model().bundle\n"
-        "    X = bundle.features[['median']].T.astype(float).reset_index(drop=True)\n"
-        "    a, b = loaded.predict(X[X.columns[::-1]]), bundle.predict(X)\n"
-        "    pd.testing.assert_frame_equal(a, b, check_exact=True)\n"
-        "    assert list(a)[:4] == ['score', 'probability', 'expected', 'spread']\n"
-        "    assert list(a)[4:] == ['p_resistant', 'p_sensitive']\n"
-        "    print(bundle.task)\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", script], cwd=run.folder, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    assert sorted(done.stdout.split()) == ["chemotherapy", "cross", "radiation"]
-    assert not [
-        p for p in (run.folder / "mlartifacts").rglob("*") if p.suffix in (".pkl", ".pickle", ".joblib")
-    ]
-
-
-def profiles(run: Run, n: int = 12) -> pd.DataFrame:
-    features = load_bundle(run.results / "models" / "radiation").features
-    rng = np.random.default_rng(0)
-    table = pd.DataFrame(index=pd.Index([f"S{i}" for i in range(n)], name="model_id"))
-    values = {}
-    for feature, row in features.iterrows():
-        low, high = sorted((row.low, row.high))
-        x = rng.uniform(low, high, n)
-        values[str(feature)] = (
-            np.round(x) if row.unit != "log2_tpm" and ":" in str(feature) and float(high).is_integer() else x
-        )
-    return table.join(pd.DataFrame(values, index=table.index))
 
 
 def test_predict_is_the_same_whatever_the_order_and_format(run: Run) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import shutil
 from pathlib import Path
 
@@ -10,11 +9,11 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
+from figure_checks import LONGEST, crowded, texts, title
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.image import imread
-from matplotlib.text import Text
 from report_audit import make_audit
 from report_study import as_real, make_results, without_audit
 from statsmodels.stats.proportion import proportion_confint
@@ -35,7 +34,6 @@ from crossres_ml.report.words import HAVE_NAMES, plain, shown
 
 Drawn = tuple[Path, dict[str, Figure]]
 LONG_LINEAGES = {"Ovary": "Ovary/Fallopian Tube", "Lung": "Peripheral Nervous System"}
-LONGEST = "rppa:Acetyl-a-Tubulin (Lys40) and a longer name_Caution"
 
 
 @pytest.fixture(scope="module")
@@ -109,45 +107,12 @@ def test_same_bytes_again_whatever_the_users_settings(
         assert b"Software" not in path.read_bytes()
 
 
-def title(figure: Figure) -> str:
-    return str(figure.get_suptitle())
-
-
 def test_simulated_is_the_first_word_of_every_title(
     study_results: tuple[Path, Summary], drawn: Drawn
 ) -> None:
     assert all(title(f).startswith("SIMULATED: ") for f in drawn[1].values())
     real = [title(draw_one(name, study_results[0], as_real(study_results[1]))) for name in FIGURES]
     assert all(t and "SIMULATED" not in t for t in real)
-
-
-def visible_texts(figure: Figure) -> list[Text]:
-    """Texts that are drawn: those of ticks outside the axis limits are not."""
-    hidden = {
-        id(t)
-        for axes in figure.axes
-        for axis in (axes.xaxis, axes.yaxis)
-        for tick in axis.get_major_ticks()
-        for t in (tick.label1, tick.label2)
-        if not (min(axis.get_view_interval()) <= tick.get_loc() <= max(axis.get_view_interval()))
-        or not t.get_visible()
-        or not axes.axison
-    }
-    found = figure.findobj(lambda a: isinstance(a, Text) and a.get_visible() and a.get_text().strip())
-    return [t for t in found if id(t) not in hidden]
-
-
-def crowded(figure: Figure) -> list[str]:
-    """Name texts that leave the figure or lie over each other."""
-    figure.canvas.draw()  # places everything for the dots per inch that the figure itself has
-    boxes = [(t.get_text(), t.get_window_extent()) for t in visible_texts(figure)]
-    width, height = figure.canvas.get_width_height()
-    out = [f"cut: {n!r}" for n, b in boxes if b.x0 < 0 or b.y0 < 0 or b.x1 > width or b.y1 > height]
-    for (one, a), (two, b) in itertools.combinations(boxes, 2):
-        across, up = min(a.x1, b.x1) - max(a.x0, b.x0), min(a.y1, b.y1) - max(a.y0, b.y0)
-        if across > 1 and up > 3:  # boxes hold the room of letters that hang below the line
-            out.append(f"over each other: {one!r} and {two!r}")
-    return out
 
 
 def fill(folder: Path, summary: Summary) -> Summary:
@@ -211,10 +176,6 @@ def test_crowded_text_is_seen() -> None:
     figure.text(0.1, 0.1, "one")
     figure.text(0.1, 0.1, "two")
     assert len(crowded(figure)) == 2
-
-
-def texts(figure: Figure) -> set[str]:
-    return {t.get_text() for t in visible_texts(figure)}
 
 
 @pytest.mark.parametrize(("name", "mode"), [("skill", "cell_line_out"), ("lineage_out", "lineage_out")])

@@ -61,13 +61,16 @@ def expected(models: Path, frame: pd.DataFrame, tmp_path_factory: pytest.TempPat
     return pd.read_parquet(place / "out.parquet")
 
 
-@pytest.mark.parametrize("form", ["csv", "tsv", "reversed", "genes", "small chunks", "frame"])
+@pytest.mark.parametrize(
+    "form", ["csv", "tsv", "reversed", "genes", "small chunks", "frame", "frame of genes"]
+)
 def test_the_form_changes_no_bit(
     form: str, models: Path, frame: pd.DataFrame, expected: pd.DataFrame, tmp_path: Path
 ) -> None:
     given, asked, chunk = frame, LOOSE, stream.CHUNK
-    if form == "frame":
-        found = crossres_ml.load(models).predict(frame, rules=LOOSE.rules).reset_index()
+    if form in ("frame", "frame of genes"):
+        given = frame.T.rename_axis("gene") if form == "frame of genes" else frame
+        found = crossres_ml.load(models).predict(given, rules=LOOSE.rules).reset_index()
         pd.testing.assert_frame_equal(found, expected, check_exact=True, check_dtype=False)
         return
     path = tmp_path / ("in.tsv" if form == "tsv" else "in.csv" if form == "csv" else "in.parquet")

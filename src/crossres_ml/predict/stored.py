@@ -134,7 +134,7 @@ class FrameTable(Table):
         at = None
         if ID in names:
             at = names.index(ID)
-        elif isinstance(frame.index, pd.RangeIndex):
+        elif _counts_rows(frame.index):
             at = 0
         if len(frame) == 0 or len(names) < (1 if at is None else 2):
             raise ProfileError(
@@ -159,7 +159,7 @@ class FrameTable(Table):
         step = int(np.clip(_CELLS // max(len(positions), 1), 1, _MOST_ROWS))
         for start in range(0, len(self._frame), step):
             rows = self._frame.iloc[start : start + step]
-            if not positions:
+            if not len(positions):
                 yield [pa.nulls(len(rows))]
             else:
                 yield [self._array(rows.iloc[:, self._columns[p]]) for p in positions]
@@ -173,6 +173,13 @@ class FrameTable(Table):
             values = values.map(_cell).astype("string")
         array: Any = pa.Array.from_pandas(values)
         return array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
+
+
+def _counts_rows(index: pd.Index) -> bool:
+    """Whether an index is no ids but row numbers, also those that JSON or CSV gave back as plain integers."""
+    if isinstance(index, pd.RangeIndex):
+        return True
+    return index.dtype.kind == "i" and bool((index == np.arange(len(index))).all())
 
 
 def _cell(value: object) -> str | None:

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from crossres_ml.artifacts import FoldStore, atomic, run_key, sha256, versions, write_json
 from crossres_ml.errors import ProfileError
 from crossres_ml.models.bundle import Bundle
+from crossres_ml.predict.chosen import TOP, Chosen, check_chosen, only, pick
 from crossres_ml.predict.platform import Batch, Platform, choose_platform
 from crossres_ml.predict.predictor import Predictor
 from crossres_ml.predict.profiles import BLOCK, Opened, open_profiles
@@ -49,6 +50,9 @@ class Asked:
         Features shown of each sample; 0 explains nothing.
     normalise : str
         As `crossres_ml.predict.platform.choose_platform`; the whole file is one batch.
+    plot : tuple of str
+        Samples to give back with their shares, of `crossres_ml.predict.chosen.TOP` features where
+        ``explain`` is 0.
     """
 
     orientation: str = "auto"
@@ -57,6 +61,7 @@ class Asked:
     rules: Rules = field(default_factory=Rules)
     explain: int = 0
     normalise: str = "auto"
+    plot: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -73,6 +78,8 @@ class Predicted:
         Samples in the output.
     refused : dict of str to int
         Task -> samples without a score.
+    chosen : Chosen or None
+        The samples to plot.
     """
 
     output: Path
@@ -80,6 +87,7 @@ class Predicted:
     explained: Path | None
     samples: int
     refused: dict[str, int]
+    chosen: Chosen | None = None
 
 
 def predict_file(
@@ -118,7 +126,7 @@ def predict_file(
     Raises
     ------
     ProfileError
-        If the profiles cannot be scored, or the output has another suffix.
+        If the profiles cannot be scored, lack a sample to plot, or the output has another suffix.
     """
     asked = asked or Asked()
     if output.suffix not in SUFFIXES or chunk % BLOCK or chunk < BLOCK:
@@ -133,6 +141,7 @@ def predict_file(
         profiles, models.features, models.names, orientation=asked.orientation, unit=asked.unit,
         mutations=asked.mutations,
     )  # fmt: skip
+    check_chosen(asked.plot, opened.ids, opened.where)
     lacking = tell_missing(opened.columns, bundles, bool(opened.report["lineage"]))
     for told in lacking:
         log.warning("counts as not measured: %s", told)
@@ -144,6 +153,7 @@ def predict_file(
     explained = output.with_name(f"{output.name}.explained.parquet") if asked.explain else None
     if explained is not None:
         _join((store.load(n)[1] for n in parts), explained)
+    chosen = pick((store.load(n) for n in parts), asked.plot) if asked.plot else None
     refused = {b.task: 0 for b in bundles}
     for name in parts:
         scores = store.load(name)[0]
@@ -162,11 +172,12 @@ def predict_file(
     shutil.rmtree(work, ignore_errors=True)
     if kind != "real":
         log.warning("SIMULATED: trained on a simulated study; these scores mean nothing for real samples")
-    return Predicted(output, manifest, explained, len(opened.ids), refused)
+    return Predicted(output, manifest, explained, len(opened.ids), refused, chosen)
 
 
 def _about(profiles: Path, bundles: Sequence[Bundle], asked: Asked, chunk: int) -> dict[str, Any]:
     return {
+        "plot": list(asked.plot),
         "profiles": sha256(profiles), "models": {b.task: b.digest for b in bundles},
         "data": {b.task: b.recipe["data"] for b in bundles}, "orientation": asked.orientation,
         "unit": asked.unit, "mutations": sha256(asked.mutations) if asked.mutations else None,
@@ -189,9 +200,10 @@ def _score_all(
         name = f"{number:08d}"
         if not store.has(name):
             scores = score_profiles(part, bundles, opened.where, platform, asked.rules)
+            explained = part if asked.explain else only(part, asked.plot)
             told = pd.DataFrame()
-            if asked.explain:
-                told = explain_profiles(part, bundles, opened.where, platform, asked.explain)
+            if explained is not None:
+                told = explain_profiles(explained, bundles, opened.where, platform, asked.explain or TOP)
             store.save(name, (scores.reset_index(), told))
         names.append(name)
         done += len(part.values)

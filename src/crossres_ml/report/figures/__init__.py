@@ -11,6 +11,7 @@ from matplotlib import style
 from matplotlib.figure import Figure
 
 from crossres_ml.artifacts import atomic
+from crossres_ml.predict.chosen import Chosen, file_names
 from crossres_ml.report.audit_run import AuditRun
 from crossres_ml.report.figures.audit import claims, power
 from crossres_ml.report.figures.audit_checks import controls, heterogeneity
@@ -23,6 +24,7 @@ from crossres_ml.report.figures.scan import scan_effects, scan_lineages, scan_vo
 from crossres_ml.report.figures.scan_power import scan_power
 from crossres_ml.report.figures.shap import shap
 from crossres_ml.report.figures.skill import both, cell_lines_out, lineages, lineages_out, paired
+from crossres_ml.report.figures.waterfall import waterfall
 from crossres_ml.report.scan_run import ScanRun
 from crossres_ml.report.summary import Summary
 
@@ -153,6 +155,25 @@ def draw_power(folder: Path, *, simulated: bool) -> Path:
     """
     table = pd.read_csv(folder / "scan_calibration.csv")
     return _draw({"power": partial(scan_power, table, simulated=simulated)}, folder)[0]
+
+
+def draw_waterfalls(chosen: Chosen, output: Path) -> list[Path]:
+    """Draw what the scores of single samples are made of.
+
+    Parameters
+    ----------
+    chosen : Chosen
+        The samples.
+    output : Path
+        Their table of scores; the figures lie beside it.
+
+    Returns
+    -------
+    list of Path
+        ``<output>.<sample>.png``, in the order of the samples; see `crossres_ml.predict.chosen.file_names`.
+    """
+    names = file_names(chosen.samples)
+    return _draw({f"{output.name}.{names[s]}": partial(waterfall, chosen, s) for s in names}, output.parent)
 
 
 def _draw(figures: Mapping[str, Callable[[], Figure | None]], folder: Path) -> list[Path]:

@@ -68,10 +68,10 @@ class Run:
         set_title(figure, text, simulated=self.summary.data.kind == "simulated")
 
 
-def set_title(figure: Figure, text: str, *, simulated: bool) -> None:
-    """Set a figure's title; one of simulated data says so first."""
+def set_title(figure: Figure, text: str, *, simulated: bool, y: float | None = None) -> None:
+    """Set a figure's title, at ``y`` or where the layout has it; one of simulated data says so first."""
     prefix = "SIMULATED: " if simulated else ""
-    figure.suptitle(prefix + text, fontsize=13, fontweight="bold", x=0.01, ha="left")
+    figure.suptitle(prefix + text, fontsize=13, fontweight="bold", x=0.01, y=y, ha="left")
 
 
 def box(figure: Figure, left: float, bottom: float, width: float, height: float) -> Axes:
