@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import shutil
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +33,9 @@ from crossres_ml.models.parts import (
 )
 from crossres_ml.models.profile import PREFIXES, DrugProfile
 from crossres_ml.models.resistance import FittedModel
+from crossres_ml.models.training_lines import TrainingLines, load_training_lines
 
-FORMAT = 3
+FORMAT = 4
 RECIPE = "bundle.json"
 
 
@@ -56,6 +58,8 @@ class Bundle:
         Scores gene sets of samples that come with expression.
     digest : str
         Hash of the folder's manifest, which holds the hashes of its files.
+    folder : Path or None
+        Where it was loaded from.
     """
 
     recipe: dict[str, Any]
@@ -64,6 +68,15 @@ class Bundle:
     profile: DrugProfile | None
     scorer: GeneSetScorer | None = None
     digest: str = ""
+    folder: Path | None = None
+
+    @cached_property
+    def training_lines(self) -> TrainingLines:
+        """Lines that it learned from; read when asked for, for a prediction needs none of it."""
+        if self.folder is None or not self.recipe.get("training"):
+            do = "train again with crossres train"
+            raise BundleError("does not say which lines it was trained on", where=str(self.folder), do=do)
+        return load_training_lines(self.folder)
 
     @property
     def task(self) -> str:
@@ -178,6 +191,7 @@ def save_bundle(
     data: dict[str, Any],
     card: str,
     names: pd.DataFrame | None = None,
+    lines: TrainingLines | None = None,
 ) -> None:
     """Write a fitted model to a new folder.
 
@@ -203,6 +217,8 @@ def save_bundle(
         Model card in Markdown.
     names : pandas.DataFrame, optional
         Other names of genes, as `crossres_ml.predict.names.gene_names` makes them.
+    lines : TrainingLines, optional
+        The lines that it learned from; without them it cannot be validated on another study.
 
     Raises
     ------
@@ -217,6 +233,7 @@ def save_bundle(
         raise
     recipe |= {
         "format": FORMAT,
+        "training": None if lines is None else lines.save(folder),
         "task": rule.task,
         "lineages": sorted(c.split(":", 1)[1] for c in X.columns if c.startswith("lineage:")),
         "label_rule": {"quantile": rule.quantile, "cuts": rule.cuts, "grids": rule.grids},
@@ -317,4 +334,4 @@ def load_bundle(folder: Path) -> Bundle:
     except Exception as e:
         raise BundleError(f"the model cannot be loaded: {e}", where=str(folder), do="train again") from e
     features = pd.DataFrame(recipe["features"]).set_index("feature")
-    return Bundle(recipe, features, model, profile, scorer, sha256(folder / MANIFEST))
+    return Bundle(recipe, features, model, profile, scorer, sha256(folder / MANIFEST), folder)

@@ -114,7 +114,7 @@ def save_model(model: FittedModel, folder: Path, name: str = "model") -> dict[st
         return told | _save_single(model, folder, name)
     if isinstance(model, JointModel):
         description, arrays = model.machine.state()
-        _save_arrays(folder / f"{name}.npz", {**arrays, "grids": model.grids})
+        save_arrays(folder / f"{name}.npz", {**arrays, "grids": model.grids})
         centre = {str(k): float(v) for k, v in model.centre.items()}
         return told | {"kind": "joint", "file": f"{name}.npz", "centre": centre, **description}
     if isinstance(model, Combination):
@@ -132,10 +132,10 @@ def _save_single(model: ResistanceModel, folder: Path, name: str) -> dict[str, A
         (folder / f"{name}.txt").write_text(estimator.booster_.model_to_string(), encoding="utf-8")
         return {"kind": "trees", "file": f"{name}.txt", **columns}
     if isinstance(estimator, LinearPipeline):
-        _save_arrays(folder / f"{name}.npz", vars(estimator.weights_))
+        save_arrays(folder / f"{name}.npz", vars(estimator.weights_))
         return {"kind": "linear", "file": f"{name}.npz", **columns}
     if isinstance(estimator, ExtraTreesScore):
-        _save_arrays(folder / f"{name}.npz", vars(Forest.of(estimator.pipeline_)))
+        save_arrays(folder / f"{name}.npz", vars(Forest.of(estimator.pipeline_)))
         return {"kind": "forest", "file": f"{name}.npz", **columns}
     if isinstance(estimator, GaussianProcessScore):
         description, arrays = estimator.machine_.state()
@@ -144,7 +144,7 @@ def _save_single(model: ResistanceModel, folder: Path, name: str) -> dict[str, A
         arrays["weights"] = kernel.weights
         centre = {str(k): float(v) for k, v in estimator.centre().items()}
         numbers = {"noise": float(kernel.noise), "scale": estimator.scale_, "centre": centre}
-        _save_arrays(folder / f"{name}.npz", arrays)
+        save_arrays(folder / f"{name}.npz", arrays)
         return {"kind": "gp", "file": f"{name}.npz", **columns, **numbers, **description}
     raise BundleError(f"a model of kind {estimator.name!r} cannot be kept", do="save another model")
 
@@ -170,7 +170,7 @@ def load_model(told: dict[str, Any], folder: Path, profile: DrugProfile | None =
     if kind == "combination":
         model: FittedModel = _load_combination(told, folder, profile)
     elif kind == "joint":
-        arrays = _load_arrays(folder / told["file"])
+        arrays = load_arrays(folder / told["file"])
         joint = JointModel()
         joint.machine, joint.grids = KernelMachine.from_state(told, arrays), arrays["grids"]
         joint.profile, joint.centre = profile, pd.Series(told["centre"], dtype=float)
@@ -181,7 +181,7 @@ def load_model(told: dict[str, Any], folder: Path, profile: DrugProfile | None =
         model = _load_trees(told, folder)
     elif kind in ("forest", "linear"):
         whole = Forest if kind == "forest" else LinearWeights
-        model = _of_arrays(told, whole(**_load_arrays(folder / told["file"])))
+        model = _of_arrays(told, whole(**load_arrays(folder / told["file"])))
     else:
         raise BundleError(f"unknown kind of model {kind!r}", where=str(folder), do="train again")
     model.name, model.calibration = told["model"], Calibration(**told["calibration"])
@@ -224,7 +224,7 @@ def _values(X: Table, told: dict[str, Any]) -> np.ndarray:
 
 
 def _load_gp(told: dict[str, Any], folder: Path, profile: DrugProfile | None) -> LoadedModel:
-    arrays = _load_arrays(folder / told["file"])
+    arrays = load_arrays(folder / told["file"])
     machine = KernelMachine.from_state(told, arrays)
     weights, cholesky = arrays["weights"], arrays["cholesky"]
     centre = pd.Series(told["centre"], dtype=float)
@@ -256,7 +256,7 @@ def save_profile(profile: DrugProfile, folder: Path) -> dict[str, Any]:
         JSON-ready description.
     """
     description, arrays = profile.machine.state()
-    _save_arrays(folder / "profile.npz", arrays)
+    save_arrays(folder / "profile.npz", arrays)
     return {"file": "profile.npz", "names": profile.names, **description}
 
 
@@ -276,7 +276,7 @@ def load_profile(told: dict[str, Any], folder: Path) -> DrugProfile:
         Predicts; it holds no drug measurement and knows no line.
     """
     profile = DrugProfile(())
-    profile.machine = KernelMachine.from_state(told, _load_arrays(folder / told["file"]))
+    profile.machine = KernelMachine.from_state(told, load_arrays(folder / told["file"]))
     profile.names, profile.fitted_on = list(told["names"]), frozenset()
     return profile
 
@@ -297,7 +297,7 @@ def save_scorer(scorer: GeneSetScorer, folder: Path) -> dict[str, Any]:
         JSON-ready description.
     """
     arrays = {"mean": scorer.mean.to_numpy(), "spread": scorer.spread.to_numpy()}
-    _save_arrays(folder / "gene_sets.npz", arrays | {"weight": scorer.net.weight.to_numpy(dtype=float)})
+    save_arrays(folder / "gene_sets.npz", arrays | {"weight": scorer.net.weight.to_numpy(dtype=float)})
     names = {n: scorer.net[n].astype(str).tolist() for n in ("source", "target")}
     return {"file": "gene_sets.npz", "genes": scorer.genes, **names}
 
@@ -317,13 +317,14 @@ def load_scorer(told: dict[str, Any], folder: Path) -> GeneSetScorer:
     GeneSetScorer
         Scores as before.
     """
-    arrays = _load_arrays(folder / told["file"])
+    arrays = load_arrays(folder / told["file"])
     net = pd.DataFrame({"source": told["source"], "target": told["target"], "weight": arrays["weight"]})
     mean, spread = (pd.Series(arrays[n], told["genes"]) for n in ("mean", "spread"))
     return GeneSetScorer(mean, spread, net)
 
 
-def _save_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
+def save_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    """Write arrays so that the same ones give the same bytes; nothing is pickled."""
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for name in sorted(arrays):
             buffer = io.BytesIO()
@@ -333,7 +334,8 @@ def _save_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
             archive.writestr(info, buffer.getvalue())
 
 
-def _load_arrays(path: Path) -> dict[str, np.ndarray]:
+def load_arrays(path: Path) -> dict[str, np.ndarray]:
+    """Read what `save_arrays` wrote."""
     # a damaged file that NumPy was given by name would stay open
     with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
         return {name: archive[name] for name in archive.files}
