@@ -268,7 +268,8 @@ def aliases_of(names: pd.DataFrame, overrides: pd.DataFrame | None = None) -> Al
         _index([*official, of["synonym"]], keys=True),
     )
     decided = read_overrides() if overrides is None else overrides
-    return Aliases(layers, *(_ids([of[kind]]) for kind in ("cosmic", "sanger", "ccle")), decided)
+    cosmic, sanger, ccle = (_ids([of[kind]]) for kind in ("cosmic", "sanger", "ccle"))
+    return Aliases(layers, cosmic, sanger, ccle, decided)
 
 
 def build_aliases(tables: Mapping[str, pd.DataFrame], overrides: pd.DataFrame | None = None) -> Aliases:

@@ -74,8 +74,8 @@ class Fingerprints:
         measured = expression.notna()
         own = expression[measured.any(axis=1)]
         own = own.loc[:, own.notna().mean() >= 0.5] if len(own) else own.iloc[:, :0]
-        spread = own.std().sort_values(ascending=False, kind="stable")
-        genes = sorted(spread.index[:GENES][spread.iloc[:GENES] > 0])
+        varied = own.std().sort_values(ascending=False, kind="stable").iloc[:GENES]
+        genes = sorted(varied.index[varied > 0])
         own = own.loc[own[genes].notna().sum(axis=1) >= max(LEAST_GENES, len(genes) / 2), genes]
         if len(genes) < LEAST_GENES or len(own) < LEAST_LINES:
             return None

@@ -201,10 +201,8 @@ class TrainingLines:
             save_arrays(
                 folder / ARRAYS, {n: getattr(self.fingerprints, n) for n in ("mean", "spread", "values")}
             )
-        return {
-            "lines": len(self.lines),
-            "fingerprints": 0 if told["fingerprints"] is None else len(told["fingerprints"]),
-        }
+        prints = self.fingerprints
+        return {"lines": len(self.lines), "fingerprints": 0 if prints is None else len(prints.lines)}
 
 
 def load_training_lines(folder: Path) -> TrainingLines:
