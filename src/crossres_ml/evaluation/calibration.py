@@ -82,8 +82,9 @@ def error_by_chance(probability: np.ndarray, draws: int, seed: int) -> float:
     Returns
     -------
     float
-        Mean over the draws.
+        Mean over the draws; the order of the lines does not matter.
     """
+    probability = np.sort(probability)
     rng = np.random.default_rng([seed, 0xECE])
     label = (rng.random((draws, len(probability))) < probability).astype(float)
     return float(calibration_error(probability, label, np.ones(label.shape)).mean())

@@ -316,7 +316,7 @@ def names_of(lines: pd.Index, names: pd.DataFrame | None) -> pd.DataFrame:
     called = names.kind.isin([*_NAMES, "ccle"])
     rows = names[own | (called & keys.isin(set(keys[own & called])))].assign(key=keys)
     # what a stronger layer knows with the same key, a weaker one is never asked
-    rows = rows.assign(rank=rows.kind.map(KINDS.index)).sort_values("rank", kind="stable")
+    rows = rows.assign(rank=rows.kind.map(KINDS.index)).sort_values(["rank", "name", "model_id"])
     weaker = rows.kind.isin(_NAMES) & rows.duplicated(["key", "model_id"])
     same_spelling = rows.duplicated(["kind", "name", "model_id"])
     rows = rows[~weaker & ~same_spelling].sort_values(["model_id", "rank", "name"], kind="stable")

@@ -47,7 +47,7 @@ def validation_calibration(run: ValidationRun) -> Figure:
 def validation_roc(run: ValidationRun) -> Figure:
     """Draw the ROC curve of the model and of the lineage baseline."""
     figure, predictions = new(_SIDE, 5.6), run.predictions
-    set_title(figure, "Resistant samples found, and sensitive ones taken for them", simulated=run.simulated)
+    set_title(figure, "ROC: what is found, at what price", simulated=run.simulated)
     axes = figure.subplots()
     axes.plot([0, 1], [0, 1], color="black", lw=0.8, ls=":", label="chance")
     for of, column, colour in ((MODEL, "score", RED), (LINEAGE, "baseline", GREY)):
