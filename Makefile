@@ -12,7 +12,7 @@ STAMP := $(VENV)/.made-from-$(firstword $(shell cat requirements.lock pyproject.
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install train audit scan atlas signatures calibrate test check check-style check-format check-types check-docs predict ui data smoke clean lock
+.PHONY: help install train audit scan atlas signatures calibrate test check check-style check-format check-types check-docs predict validate ui data smoke clean lock
 
 help:  ## Show this list
 	@echo "Usage: make TARGET"
@@ -43,6 +43,12 @@ predict: $(STAMP)  ## Score new profiles  INPUT=profiles.csv OUTPUT=scores.csv [
 	@test -n "$(INPUT)" && test -n "$(OUTPUT)" || \
 		{ echo "usage: make predict INPUT=profiles.csv OUTPUT=scores.csv" >&2; exit 2; }
 	$(BIN)/crossres predict "$(INPUT)" --output "$(OUTPUT)" $(if $(MODEL),--model "$(MODEL)")
+
+validate: $(STAMP)  ## Try a model on an independent study  PROFILES=.. RESPONSES=.. TASK=.. [MODEL=folder]
+	@test -n "$(PROFILES)" && test -n "$(RESPONSES)" && test -n "$(TASK)" || \
+		{ echo "usage: make validate PROFILES=profiles.csv RESPONSES=responses.csv TASK=radiation" >&2; exit 2; }
+	$(BIN)/crossres validate --profiles "$(PROFILES)" --responses "$(RESPONSES)" --task "$(TASK)" \
+		$(if $(MODEL),--model "$(MODEL)")
 
 ui: $(STAMP)  ## Open the log of all training runs in the browser
 	$(BIN)/crossres ui

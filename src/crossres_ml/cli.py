@@ -13,6 +13,7 @@ import typer
 
 from crossres_ml.cli_options import RESULTS, ConfigFile, Data, Jobs, Mirror, TrackingUri
 from crossres_ml.cli_scan import scans
+from crossres_ml.cli_validate import validation
 from crossres_ml.errors import CrossresError, SourceError
 from crossres_ml.logs import show_logs
 
@@ -34,6 +35,7 @@ data = typer.Typer(
 )
 app.add_typer(data, name="data")
 app.add_typer(scans)
+app.add_typer(validation)
 
 
 def _version(asked: bool) -> None:

@@ -68,6 +68,10 @@ class ProfileError(CrossresError):
     """A table of new profiles cannot be scored."""
 
 
+class ValidationError(CrossresError):
+    """Predictions cannot be held against the responses given."""
+
+
 def preview(values: Iterable[object], limit: int = 8) -> str:
     """Join the first values for a message and count the others.
 

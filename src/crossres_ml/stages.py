@@ -35,6 +35,7 @@ from crossres_ml.evaluation.variants import summarise_variants
 from crossres_ml.models.bundle import save_bundle
 from crossres_ml.models.estimators import TrainingView
 from crossres_ml.models.resistance import FittedModel
+from crossres_ml.models.training_lines import describe_training
 from crossres_ml.predict.names import gene_names
 from crossres_ml.report.audit_summary import AuditSummary, summarise_audit
 from crossres_ml.report.cards import Ingredients, model_card
@@ -395,4 +396,5 @@ def save_final_models(
             card,
             names,
             cohort.lines,
+            describe_training(model, final.profile, view, cohort),
         )

@@ -175,6 +175,7 @@ from crossres_ml.artifacts import write_table
 from crossres_ml.evaluation.folds import fold_data, list_folds, task_matrix
 from crossres_ml.evaluation.heldout import model_set
 from crossres_ml.models.bundle import save_bundle
+from crossres_ml.models.training_lines import describe_training
 from crossres_ml.sources.simulated import simulate
 from crossres_ml.splits import make_splits
 
@@ -199,9 +200,10 @@ with threadpool_limits(1):
     for name in config.models[1:]:
         model = models.get("cross", name)
         predictions.append(model.predict_held_out(X).assign(model=name))
-        train = models.views["cross"].X
-        save_bundle(folder / name, model, models.profile, None, data.rules["cross"], train, cohort.features,
-                    {"kind": "simulated"}, "card")
+        view = models.views["cross"]
+        lines = describe_training(model, models.profile, view, cohort)
+        save_bundle(folder / name, model, models.profile, None, data.rules["cross"], view.X, cohort.features,
+                    {"kind": "simulated"}, "card", trained=lines)
 write_table(folder / "predictions.parquet", pd.concat(predictions))
 files = sorted(p for p in folder.rglob("*") if p.is_file())
 out = {str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}

@@ -22,7 +22,7 @@ from crossres_ml.cohort.drugs import (
 )
 from crossres_ml.config import Panels
 from crossres_ml.errors import CohortError, preview
-from crossres_ml.identity.aliases import Aliases, build_aliases
+from crossres_ml.identity.aliases import Aliases, aliases_of, collect_names
 from crossres_ml.identity.relatives import assign_groups, find_relatives
 
 log = logging.getLogger(__name__)
@@ -167,7 +167,8 @@ def build_cohort(
     """
     if missing := [t for t in NEEDED if t not in tables]:
         raise CohortError(f"tables are missing: {preview(missing)}", do="crossres data fetch")
-    aliases = build_aliases(tables, overrides)
+    names = collect_names(tables)
+    aliases = aliases_of(names, overrides)
     context = Context(tables, aliases, pd.DataFrame())
     responses, screens = _responses(context, panels)
     both = responses.radiation.notna() & responses.chemotherapy.notna()
@@ -201,4 +202,5 @@ def build_cohort(
         dropped=pd.DataFrame(context.dropped, columns=["what", "count", "reason"]),
         scorer=context.kept.get("gene_set_scorer"),
         genes=tables.get("hgnc"),
+        names=names,
     )

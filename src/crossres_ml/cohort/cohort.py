@@ -67,6 +67,9 @@ class Cohort:
         How expression became the block ``gene_set``; new samples are scored with it.
     genes : pandas.DataFrame or None
         HGNC's table of gene names: new samples may name genes otherwise.
+    names : pandas.DataFrame or None
+        Names of models, as `crossres_ml.identity.aliases.collect_names` gives them: a saved model knows
+        its training lines again by them.
     planted : pandas.DataFrame or None
         What a simulated study knows of itself: index ``feature``; role, and the effect on ``radiation``
         and ``chemotherapy``. Shown beside results, never learned from; a real cohort has none.
@@ -89,6 +92,7 @@ class Cohort:
     dropped: pd.DataFrame
     scorer: GeneSetScorer | None = None
     genes: pd.DataFrame | None = None
+    names: pd.DataFrame | None = None
     planted: pd.DataFrame | None = None
 
     def __post_init__(self) -> None:

@@ -1,7 +1,8 @@
-"""Slope of the logistic recalibration, for all bootstrap draws side by side.
+"""Whether probabilities mean what they say, for all bootstrap draws side by side.
 
-A slope of 1 says that probabilities are as spread as they should be, below 1 that they are too
-extreme, above 1 that they are too timid (Cox 1958, Biometrika 45:562).
+A slope of the logistic recalibration of 1 says that probabilities are as spread as they should be, below 1
+that they are too extreme, above 1 that they are too timid (Cox 1958, Biometrika 45:562). The expected
+calibration error is the mean distance of probability and observed share (Naeini et al. 2015, AAAI 29:2901).
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 _CLIP = 1e-6  # a probability of 0 or 1 has no logit
+BINS = 10
 _STEPS, _LONGEST_STEP, _SETTLED = 50, 3.0, 1e-9
 
 
@@ -37,6 +39,55 @@ def calibration_slope(probability: np.ndarray, label: np.ndarray, weights: np.nd
     if known.any():
         out[known] = _newton(x, label, w if known.all() else w[:, known])
     return out
+
+
+def calibration_error(probability: np.ndarray, label: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Measure the expected calibration error over ten bins of equal width.
+
+    Parameters
+    ----------
+    probability : numpy.ndarray
+        Shape (lines,); 0 to 1.
+    label : numpy.ndarray
+        Shape (lines,) or (draws, lines); 0 or 1.
+    weights : numpy.ndarray
+        Shape (draws, lines).
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (draws,): distance of mean probability and resistant share in each bin, averaged with the
+        lines of the bins as weights. It cannot be below 0, so that few lines give more than 0 by chance.
+    """
+    inside = np.minimum((probability * BINS).astype(int), BINS - 1)
+    sets = (inside[:, None] == np.arange(BINS)).astype(float)
+    gaps = (weights * (probability - label)) @ sets
+    total = weights.sum(axis=1)
+    missing = np.full(len(weights), np.nan)
+    return np.asarray(np.divide(np.abs(gaps).sum(axis=1), total, out=missing, where=total > 0))
+
+
+def error_by_chance(probability: np.ndarray, draws: int, seed: int) -> float:
+    """Say which calibration error these probabilities would show if they were true.
+
+    Parameters
+    ----------
+    probability : numpy.ndarray
+        Shape (lines,).
+    draws : int
+        Sets of classes that are drawn.
+    seed : int
+        Seed of the draws.
+
+    Returns
+    -------
+    float
+        Mean over the draws; the order of the lines does not matter.
+    """
+    probability = np.sort(probability)
+    rng = np.random.default_rng([seed, 0xECE])
+    label = (rng.random((draws, len(probability))) < probability).astype(float)
+    return float(calibration_error(probability, label, np.ones(label.shape)).mean())
 
 
 def _overlap(x: np.ndarray, label: np.ndarray, weights: np.ndarray) -> np.ndarray:

@@ -27,6 +27,8 @@ _LAYERS = (
     ("abbreviated name", True),
     ("synonym", True),
 )
+KINDS = ("current", "official", "short", "ccle", "synonym", "cosmic", "sanger", "rrid", "former")
+"""Kinds of names and identifiers, as `collect_names` tells them apart."""
 
 
 def name_key(name: object) -> str:
@@ -133,14 +135,36 @@ class Aliases:
             )
         return out
 
-    def _look_up(self, name: str) -> tuple[str | None, str]:
+    def candidates(self, name: str) -> tuple[tuple[str, ...], str]:
+        """Look a name up without deciding.
+
+        Parameters
+        ----------
+        name : str
+            As a publisher spells it.
+
+        Returns
+        -------
+        ids : tuple of str
+            Models that it may mean; more than one where it is never guessed, none where it is unknown.
+        how : str
+            What knows it.
+        """
+        if len(row := self.overrides[self.overrides.alias == name]):
+            return tuple(i for i in row.model_id if i), f"by hand: {row.reason.iloc[0]}"
+        return self._first(name)
+
+    def _first(self, name: str) -> tuple[tuple[str, ...], str]:
         for (text, keyed), layer in zip(_LAYERS, self.layers, strict=True):
-            found = layer.get(name_key(name) if keyed else name, ())
-            if len(found) == 1:
-                return found[0], text
-            if found:
-                return None, f"{text} means {' and '.join(found)}"
-        return None, "no DepMap model has this name"
+            if found := layer.get(name_key(name) if keyed else name, ()):
+                return found, text
+        return (), "no DepMap model has this name"
+
+    def _look_up(self, name: str) -> tuple[str | None, str]:
+        found, text = self._first(name)
+        if len(found) > 1:
+            return None, f"{text} means {' and '.join(found)}"
+        return (found[0] if found else None), text
 
 
 def _texts(values: pd.Series) -> pd.Series:
@@ -168,14 +192,62 @@ def _number(values: pd.Series) -> pd.Series:
     return pd.to_numeric(values, errors="coerce").astype("Int64").astype("string")
 
 
-def build_aliases(tables: Mapping[str, pd.DataFrame], overrides: pd.DataFrame | None = None) -> Aliases:
-    """Collect the names of all tables that describe models.
+def collect_names(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Collect every name and identifier of the tables that describe models.
 
     Parameters
     ----------
     tables : mapping of str to pandas.DataFrame
         ``depmap_models`` is needed; ``depmap_sample_info``, ``ccle_annotations`` and
         ``sanger_models`` are used when present.
+
+    Returns
+    -------
+    pandas.DataFrame
+        kind, name, model_id; each once. Kinds of names: ``current`` (of the current DepMap models),
+        ``official`` (in other tables), ``short`` (stripped), ``synonym``; of identifiers: ``ccle``,
+        ``cosmic``, ``sanger``, ``rrid``, ``former`` (ids that DepMap gave up).
+    """
+    models = tables["depmap_models"]
+    parts = [("current", _pairs(models.cell_line_name, models.model_id)), *_columns(models)]
+    if "model_id_alias" in models:
+        parts.append(("former", _split(models.model_id_alias, models.model_id)))
+    if (info := tables.get("depmap_sample_info")) is not None:
+        parts.append(("official", _pairs(info.cell_line_name, info.model_id)))
+        parts += [*_columns(info), ("synonym", _split(info.alias, info.model_id))]
+    if (notes := tables.get("ccle_annotations")) is not None:
+        parts.append(("official", _pairs(notes.name, notes.model_id)))
+        parts.append(("ccle", _pairs(notes.ccle_name, notes.model_id)))
+    if (passports := tables.get("sanger_models")) is not None:
+        parts.append(("official", _pairs(passports.model_name, passports.model_id)))
+        parts += [("cosmic", _pairs(_number(passports.cosmic_id), passports.model_id))]
+        parts += [("sanger", _pairs(passports.sanger_model_id, passports.model_id))]
+        parts += [("synonym", _split(passports.synonyms, passports.model_id))]
+        if "rrid" in passports:
+            parts.append(("rrid", _pairs(passports.rrid, passports.model_id)))
+    table = pd.concat([pairs.assign(kind=kind) for kind, pairs in parts], ignore_index=True)
+    return table[["kind", "name", "model_id"]].drop_duplicates(ignore_index=True)
+
+
+def _columns(table: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    """Names and identifiers that the two DepMap tables spell alike."""
+    ids = table.model_id
+    found = [
+        ("short", _pairs(table.stripped_name, ids)),
+        ("ccle", _pairs(table.ccle_name, ids)),
+        ("cosmic", _pairs(_number(table.cosmic_id), ids)),
+        ("sanger", _pairs(table.sanger_model_id, ids)),
+    ]
+    return [*found, ("rrid", _pairs(table.rrid, ids))] if "rrid" in table else found
+
+
+def aliases_of(names: pd.DataFrame, overrides: pd.DataFrame | None = None) -> Aliases:
+    """Order names into layers.
+
+    Parameters
+    ----------
+    names : pandas.DataFrame
+        As `collect_names` gives them, or the part of them that concerns some models.
     overrides : pandas.DataFrame, optional
         As `read_overrides` gives it.
 
@@ -184,40 +256,38 @@ def build_aliases(tables: Mapping[str, pd.DataFrame], overrides: pd.DataFrame | 
     Aliases
         The look-up.
     """
-    models = tables["depmap_models"]
-    current = _pairs(models.cell_line_name, models.model_id)
-    official = [current]
-    short = [_pairs(models.stripped_name, models.model_id)]
-    ccle = [_pairs(models.ccle_name, models.model_id)]
-    cosmic = [_pairs(_number(models.cosmic_id), models.model_id)]
-    sanger = [_pairs(models.sanger_model_id, models.model_id)]
-    synonyms: list[pd.DataFrame] = []
-    if (info := tables.get("depmap_sample_info")) is not None:
-        official.append(_pairs(info.cell_line_name, info.model_id))
-        short.append(_pairs(info.stripped_name, info.model_id))
-        ccle.append(_pairs(info.ccle_name, info.model_id))
-        cosmic.append(_pairs(_number(info.cosmic_id), info.model_id))
-        sanger.append(_pairs(info.sanger_model_id, info.model_id))
-        synonyms.append(_split(info.alias, info.model_id))
-    if (notes := tables.get("ccle_annotations")) is not None:
-        official.append(_pairs(notes.name, notes.model_id))
-        ccle.append(_pairs(notes.ccle_name, notes.model_id))
-    if (passports := tables.get("sanger_models")) is not None:
-        official.append(_pairs(passports.model_name, passports.model_id))
-        cosmic.append(_pairs(_number(passports.cosmic_id), passports.model_id))
-        sanger.append(_pairs(passports.sanger_model_id, passports.model_id))
-        synonyms.append(_split(passports.synonyms, passports.model_id))
-    short.extend(p.assign(name=p.name.str.split("_").str[0]) for p in list(ccle))
+    of = {kind: names.loc[names.kind == kind, ["name", "model_id"]] for kind in KINDS}
+    official = [of["current"], of["official"]]
+    first = of["ccle"].assign(name=of["ccle"].name.str.split("_").str[0])
     layers = (
-        _index([current], keys=False),
-        _index([current], keys=True),
+        _index([of["current"]], keys=False),
+        _index([of["current"]], keys=True),
         _index(official, keys=False),
         _index(official, keys=True),
-        _index(short, keys=True),
-        _index([*official, *synonyms], keys=True),
+        _index([of["short"], first], keys=True),
+        _index([*official, of["synonym"]], keys=True),
     )
     decided = read_overrides() if overrides is None else overrides
-    return Aliases(layers, _ids(cosmic), _ids(sanger), _ids(ccle), decided)
+    cosmic, sanger, ccle = (_ids([of[kind]]) for kind in ("cosmic", "sanger", "ccle"))
+    return Aliases(layers, cosmic, sanger, ccle, decided)
+
+
+def build_aliases(tables: Mapping[str, pd.DataFrame], overrides: pd.DataFrame | None = None) -> Aliases:
+    """Collect the names of all tables that describe models.
+
+    Parameters
+    ----------
+    tables : mapping of str to pandas.DataFrame
+        As `collect_names` takes them.
+    overrides : pandas.DataFrame, optional
+        As `read_overrides` gives it.
+
+    Returns
+    -------
+    Aliases
+        The look-up.
+    """
+    return aliases_of(collect_names(tables), overrides)
 
 
 def _split(names: pd.Series, ids: pd.Series) -> pd.DataFrame:

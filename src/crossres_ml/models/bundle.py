@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import shutil
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ from crossres_ml.models.parts import (
 from crossres_ml.models.profile import PREFIXES, DrugProfile
 from crossres_ml.models.reference import Reference
 from crossres_ml.models.resistance import FittedModel
+from crossres_ml.models.training_lines import TrainingLines, load_training_lines
 
 FORMAT = 4
 RECIPE = "bundle.json"
@@ -65,6 +67,8 @@ class Bundle:
         Says how far samples lie from the training lines.
     digest : str
         Hash of the folder's manifest, which holds the hashes of its files.
+    folder : Path or None
+        Where it was loaded from.
     """
 
     recipe: dict[str, Any]
@@ -75,6 +79,15 @@ class Bundle:
     reference: Reference
     domain: Domain
     digest: str
+    folder: Path | None = None
+
+    @cached_property
+    def training_lines(self) -> TrainingLines:
+        """Lines that it learned from; read when asked for, for a prediction needs none of it."""
+        if self.folder is None or not self.recipe.get("training"):
+            do = "train again with crossres train"
+            raise BundleError("does not say which lines it was trained on", where=str(self.folder), do=do)
+        return load_training_lines(self.folder)
 
     @property
     def task(self) -> str:
@@ -190,6 +203,7 @@ def save_bundle(
     card: str,
     names: pd.DataFrame | None = None,
     lines: pd.DataFrame | None = None,
+    trained: TrainingLines | None = None,
 ) -> None:
     """Write a fitted model to a new folder.
 
@@ -217,6 +231,8 @@ def save_bundle(
         Other names of genes, as `crossres_ml.predict.names.gene_names` makes them.
     lines : pandas.DataFrame, optional
         ``lineage`` and ``group`` of the training lines; without it, lines of unknown lineage, unrelated.
+    trained : TrainingLines, optional
+        The lines that it learned from; without them it cannot be validated on another study.
 
     Raises
     ------
@@ -232,6 +248,7 @@ def save_bundle(
         raise
     recipe |= {
         "format": FORMAT,
+        "training": None if trained is None else trained.save(folder),
         "task": rule.task,
         "lineages": sorted(c.split(":", 1)[1] for c in X.columns if c.startswith("lineage:")),
         "label_rule": {"quantile": rule.quantile, "cuts": rule.cuts, "grids": rule.grids},
@@ -348,4 +365,5 @@ def load_bundle(folder: Path) -> Bundle:
     except Exception as e:
         raise BundleError(f"the model cannot be loaded: {e}", where=str(folder), do="train again") from e
     features = pd.DataFrame(recipe["features"]).set_index("feature")
-    return Bundle(recipe, features, model, profile, scorer, reference, domain, sha256(folder / MANIFEST))
+    digest = sha256(folder / MANIFEST)
+    return Bundle(recipe, features, model, profile, scorer, reference, domain, digest, folder)

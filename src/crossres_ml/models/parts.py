@@ -337,12 +337,12 @@ def save_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
     arrays : dict of str to numpy.ndarray
         Of numbers or text.
     """
-    # stored, not deflated: numbers hardly shrink, and unpacking them is most of the time of loading a model
-    with zipfile.ZipFile(path, "w") as archive:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for name in sorted(arrays):
             buffer = io.BytesIO()
             np.lib.format.write_array(buffer, np.ascontiguousarray(arrays[name]), allow_pickle=False)
             info = zipfile.ZipInfo(f"{name}.npy", _EPOCH)
+            info.compress_type = zipfile.ZIP_DEFLATED
             archive.writestr(info, buffer.getvalue())
 
 

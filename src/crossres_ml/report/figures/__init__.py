@@ -24,9 +24,15 @@ from crossres_ml.report.figures.scan import scan_effects, scan_lineages, scan_vo
 from crossres_ml.report.figures.scan_power import scan_power
 from crossres_ml.report.figures.shap import shap
 from crossres_ml.report.figures.skill import both, cell_lines_out, lineages, lineages_out, paired
+from crossres_ml.report.figures.validation import (
+    validation_calibration,
+    validation_roc,
+    validation_scatter,
+)
 from crossres_ml.report.figures.waterfall import waterfall
 from crossres_ml.report.scan_run import ScanRun
 from crossres_ml.report.summary import Summary
+from crossres_ml.report.validation_run import ValidationRun
 
 AUDIT_FIGURES: dict[str, Callable[[AuditRun], Figure | None]] = {
     "claims": claims,
@@ -43,6 +49,12 @@ SCAN_FIGURES: dict[str, Callable[[ScanRun], Figure | None]] = {
     "scan_lineages": scan_lineages,
 }
 """Figures of a scan, by name."""
+VALIDATION_FIGURES: dict[str, Callable[[ValidationRun], Figure | None]] = {
+    "calibration": validation_calibration,
+    "roc": validation_roc,
+    "scatter": validation_scatter,
+}
+"""Figures of a validation, by name."""
 
 
 def audit_of(run: Run) -> AuditRun | None:
@@ -136,6 +148,23 @@ def draw_scan(run: ScanRun) -> list[Path]:
         PNG files, in the order of `SCAN_FIGURES`.
     """
     return _draw({name: partial(draw, run) for name, draw in SCAN_FIGURES.items()}, run.folder / "figures")
+
+
+def draw_validation(run: ValidationRun) -> list[Path]:
+    """Draw the figures of a validation, into ``figures/`` of its folder.
+
+    Parameters
+    ----------
+    run : ValidationRun
+        The validation.
+
+    Returns
+    -------
+    list of Path
+        PNG files, in the order of `VALIDATION_FIGURES`.
+    """
+    drawn = {name: partial(draw, run) for name, draw in VALIDATION_FIGURES.items()}
+    return _draw(drawn, run.folder / "figures")
 
 
 def draw_power(folder: Path, *, simulated: bool) -> Path:
