@@ -73,7 +73,7 @@ def own_kind(tasks: tuple[str, ...], cohort: Cohort, config: TrainConfig, root: 
         lines = describe_training(model, None, view, cohort)
         save_bundle(
             root / task, model, models.profile, None, data.rules[task], view.X, cohort.features,  # type: ignore[index]
-            {"kind": "simulated", "lines": len(view.X)}, "card", trained=lines,
+            {"kind": "simulated", "lines": len(view.X)}, "card", lines=cohort.lines, trained=lines,
         )  # fmt: skip
     return new
 

@@ -22,7 +22,7 @@ from crossres_ml.predict.chosen import check_chosen, file_names
 from crossres_ml.predict.score import BLOCK, Rules
 from crossres_ml.predict.stream import Asked, predict_file
 
-ASKED = Asked(rules=Rules(floor=0.0), plot=("S150", "S0002", "S150"))
+ASKED = Asked(rules=Rules(floor=0.0), plot=("S0090", "S0002", "S0090"))
 
 
 @pytest.fixture(scope="module")
@@ -54,12 +54,12 @@ def test_the_shares_are_those_of_the_explained_table(models: Path, profiles: Pat
     done = predict_file(profiles, tmp_path / "a.parquet", str(models), replace(ASKED, explain=4), chunk=BLOCK)
     assert done.chosen is not None
     assert done.explained is not None
-    assert done.chosen.samples == ("S150", "S0002")
+    assert done.chosen.samples == ("S0090", "S0002")
     table = pd.read_parquet(done.explained)
-    own = table[table.model_id.isin(["S150", "S0002"])]
+    own = table[table.model_id.isin(["S0090", "S0002"])]
     assert len(own) == 2 * 2 * 6
     pd.testing.assert_frame_equal(done.chosen.shares, own.reset_index(drop=True), check_exact=True)
-    scores = pd.read_parquet(done.output).set_index("model_id").loc[["S0002", "S150"]]
+    scores = pd.read_parquet(done.output).set_index("model_id").loc[["S0002", "S0090"]]
     pd.testing.assert_frame_equal(done.chosen.scores, scores, check_exact=True)
 
 
@@ -82,7 +82,7 @@ def test_an_unknown_sample_is_refused_before_anything_is_scored(
     models: Path, profiles: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(stream, "score_profiles", lambda *rest: pytest.fail("scored"))
-    wanted = replace(ASKED, plot=("S150", "s0003", "nobody"))
+    wanted = replace(ASKED, plot=("S0090", "s0003", "nobody"))
     message = r"no such sample: 's0003' \(close: S0003, .*\), 'nobody'\n  where: .*in\.parquet\n  do: .*S0000"
     with pytest.raises(ProfileError, match=message):
         predict_file(profiles, tmp_path / "out.csv", str(models), wanted)

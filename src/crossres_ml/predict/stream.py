@@ -153,7 +153,6 @@ def predict_file(
     explained = output.with_name(f"{output.name}.explained.parquet") if asked.explain else None
     if explained is not None:
         _join((store.load(n)[1] for n in parts), explained)
-    chosen = pick((store.load(n) for n in parts), asked.plot) if asked.plot else None
     refused = {b.task: 0 for b in bundles}
     for name in parts:
         scores = store.load(name)[0]
@@ -161,6 +160,8 @@ def predict_file(
             refused[task] += int((scores[f"{task}_refused"] != "").sum())
     manifest = output.with_name(f"{output.name}.manifest.json")
     spread = spread_of((store.load(n)[0] for n in parts), bundles)
+    flagged = ((with_flags(scores, spread), shares) for scores, shares in map(store.load, parts))
+    chosen = pick(flagged, asked.plot) if asked.plot else None
     _join((with_flags(store.load(n)[0], spread) for n in parts), output)
     kind = "+".join(sorted({b.kind for b in bundles}))
     write_json(
