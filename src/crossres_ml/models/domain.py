@@ -146,7 +146,7 @@ def _fit(X: np.ndarray, share: np.ndarray) -> Domain:
     found, along = eigh(z @ z.T, subset_by_index=[len(z) - kept, len(z) - 1])
     found = np.maximum(found[::-1], 1e-12)
     components = (z.T @ along[:, ::-1] / np.sqrt(found)).T
-    left = max(((z**2).sum() - found.sum()) / max(min(z.shape) - kept, 1), 1e-12)
+    left = max(((z**2).sum() - found.sum()) / max(int((weight > 0).sum()) - kept, 1), 1e-12)
     noise = float(left / (len(z) - 1))
     variance = np.maximum(found / (len(z) - 1), noise)
     return Domain(centre, weight, components, variance, noise, share, np.empty(0))
