@@ -17,6 +17,7 @@ LOG2_TPM = "log2_tpm"
 UNITS = ("auto", LOG2_TPM, "tpm", "counts")
 # log2(TPM + 1) cannot be negative, and one million TPM is 19.9
 HIGHEST = {LOG2_TPM: 20.0, "tpm": 1.01e6, "counts": 1e10}
+_RANGES = 5.0  # sound held-out lines lie up to two training ranges beyond; other units lie much further
 _LARGE_SUM = 1e5  # a sequenced library has at least that many reads in genes
 _WHOLE_NUMBERS = 100  # so many whole numbers above zero are no logarithms
 _MOST_GENES = 10_000
@@ -194,10 +195,10 @@ def bounds(features: pd.DataFrame, unit: str) -> Bounds:
     Returns
     -------
     Bounds
-        Natural bounds where the unit has them; else one training range beyond the training range.
+        Natural bounds where the unit has them; else five training ranges beyond the training range.
     """
     low, high = (features[c].to_numpy(dtype=float, copy=True) for c in ("low", "high"))
-    low, high = low - (high - low), high + (high - low)
+    low, high = low - _RANGES * (high - low), high + _RANGES * (high - low)
     low, high = np.where(np.isnan(low), -np.inf, low), np.where(np.isnan(high), np.inf, high)
     kinds = features.unit.to_numpy(dtype=object)
     hint = [

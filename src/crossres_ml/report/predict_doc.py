@@ -104,7 +104,7 @@ def distortion_block(table: Path) -> str:
     """
     found = pd.read_csv(table)
     lines = found[found.distortion == "as measured"].groupby("task").lines.sum() // found.normalise.nunique()
-    told = ", ".join(f"{t} {lines[t]}" for t in TASKS if t in lines.index)
+    told = ", ".join(f"{t} {lines[t]:.0f}" for t in TASKS if t in lines.index)
     out = [
         SPOILT[0],
         f"Held-out lines: {told}; {found.fold.nunique()} folds.",
@@ -127,15 +127,16 @@ def _spearman(own: pd.DataFrame) -> str:
         return DASH
     left = known.scored.sum() / known.lines.sum()
     mean = (known.spearman * known.scored).sum() / known.scored.sum()
-    return share(mean) + ("" if left == 1 else f" ({left:.0%} of the lines)")
+    return share(mean) + ("" if left > 0.99 else f" ({left:.0%} of the lines)")
 
 
 def _said(own: pd.DataFrame) -> str:
     refused = own.refused_because.dropna()
     refused = refused[refused != ""]
-    if len(refused):
+    if len(refused) == len(own):
         return f"refused: {str(refused.iloc[0]).splitlines()[0][:90]}"
-    words = [f"normalised by {m}" for m in sorted(set(own.method.dropna()) - {"none"})]
+    words = [f"refused in {len(refused) / len(own):.0%}"] if len(refused) else []
+    words += [f"normalised by {m}" for m in sorted(set(own.method.dropna()) - {"none"})]
     far = (own.distance > own.limit).mean()
     words += ["looks like another platform"] if far > 0.5 else []
     collapsed = own.collapsed.astype(float).mean()
