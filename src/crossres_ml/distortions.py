@@ -69,6 +69,14 @@ def _only_expression(frame: pd.DataFrame, rng: np.random.Generator) -> pd.DataFr
     return frame.loc[:, frame.columns.str.startswith("rna:")]
 
 
+def _expression_and_mutations(frame: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
+    return frame.loc[:, frame.columns.str.startswith(("rna:", "mutation:"))]
+
+
+def _mutations(frame: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
+    return frame.loc[:, frame.columns.str.startswith("mutation:")]
+
+
 def _without_slfn11(frame: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
     return frame.loc[:, ~frame.columns.str.contains("SLFN11")]
 
@@ -82,6 +90,8 @@ DISTORTIONS: Mapping[str, Distortion] = {
     "30 % of the genes missing": _without_genes,
     "half of the blocks missing": _without_blocks,
     "expression alone": _only_expression,
+    "expression and mutations": _expression_and_mutations,
+    "mutations alone": _mutations,
     "without SLFN11": _without_slfn11,
 }
 
@@ -173,7 +183,10 @@ def _measure(models: Predictor, data: FoldData, seed: int) -> list[dict[str, Any
             try:
                 rows += [told | row for row in _score(models, frame, method, data)]
             except ProfileError as refused:
-                rows += [told | {"task": t, "refused_because": refused.what} for t in data.truth]
+                rows += [
+                    told | {"task": t, "lines": len(truth), "scored": 0, "refused_because": refused.what}
+                    for t, truth in data.truth.items()
+                ]
     return rows
 
 

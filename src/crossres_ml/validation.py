@@ -26,12 +26,12 @@ from crossres_ml.artifacts import (
     write_table,
 )
 from crossres_ml.audit.save import plain
-from crossres_ml.config import TASKS
+from crossres_ml.config import TASKS, config_path
 from crossres_ml.errors import BundleError, ValidationError, preview
 from crossres_ml.evaluation.external import MODEL, measure
 from crossres_ml.identity.likeness import ALIKE
 from crossres_ml.models.bundle import Bundle
-from crossres_ml.models.conformal import prediction_set
+from crossres_ml.models.conformal import half_error, prediction_set
 from crossres_ml.models.training_lines import TrainingLines
 from crossres_ml.predict.independent import CAUSES, score_study
 from crossres_ml.predict.profiles import Opened, open_profiles
@@ -161,7 +161,9 @@ def validate(
     )  # fmt: skip
     table, excluded = score_study(opened, measured, bundle, study.normalise, progress)
     table, told = _with_classes(table, measured, study.higher, bundle, excluded)
-    found = measure(table, known.resistant, continuous=not measured.classes, draws=draws, seed=seed)
+    widened = bool(opened.report["platform"]["prediction_sets_widened"])
+    continuous = not measured.classes
+    found = measure(table, known.resistant, continuous=continuous, draws=draws, seed=seed, widened=widened)
     about |= told | _counts(table, excluded, opened, known)
     work = output.parent / f".{output.name}-{key[:16]}"
     shutil.rmtree(work, ignore_errors=True)
@@ -189,6 +191,7 @@ def _about(study: Study, measured: Responses, bundle: Bundle, draws: int, seed: 
         "task": bundle.task, "kind": bundle.kind, "model": bundle.digest, "trained_on": bundle.recipe["data"],
         "files": {k: None if p is None else {"name": p.name, "sha256": sha256(p)} for k, p in files.items()},
         "column": measured.column, "higher": study.higher, "grouped_by": measured.grouped_by,
+        "overrides": sha256(config_path("identity_overrides.csv")),
         "orientation": study.orientation, "unit": study.unit, "normalise": study.normalise,
         "draws": draws, "seed": seed,
     }  # fmt: skip
@@ -212,7 +215,7 @@ def _with_classes(
     if measured.classes:
         label = table.response if higher == "resistant" else 1 - table.response
     else:
-        quantile = float(bundle.recipe["label_rule"]["quantile"])
+        quantile = 1 - bundle.training_lines.resistant  # of "both" fewer than a third are resistant
         cut = float(np.quantile(resistance, quantile))
         label = (resistance >= cut).astype(float)
         told |= {"cut": cut if higher == "resistant" else -cut, "quantile": quantile}
@@ -256,8 +259,10 @@ def _write(
     """Write tables, figures and the page."""
     from crossres_ml.report.validation_page import write_validation_page  # heavy
 
+    widened = about["profiles_report"]["platform"]["prediction_sets_widened"]
+    p = table.p_resistant.to_numpy(), table.p_sensitive.to_numpy()
     sets = {
-        name: prediction_set(table.p_resistant.to_numpy(), table.p_sensitive.to_numpy(), confidence)
+        name: prediction_set(*p, half_error(confidence) if widened else confidence)
         for name, confidence in (("set", 0.9), ("set_80", 0.8))
     }
     columns = ["response", "label", "probability", "score", "baseline", "baseline_probability", "group",

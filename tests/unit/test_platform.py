@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -231,3 +232,51 @@ def test_scores_that_hardly_differ_are_told(
     flags = with_flags(table, spread).radiation_flags
     assert flags[2] == ("outside;collapsed" if gone else "outside")
     assert flags[0] == ("collapsed" if gone else "")
+
+
+def test_samples_without_expression_do_not_make_a_batch() -> None:
+    values = array(lines(40, 50))
+    values.iloc[2:] = np.nan
+    batch = Batch.of([profiles(values, "Lung")])
+    assert (batch.samples, batch.lineages) == (2, {"lung": 2})
+    assert choose(values).method == "quantile"
+    with pytest.raises(ProfileError, match="z-scores of 2 samples mean nothing"):
+        choose(values, "zscore")
+
+
+def test_a_gene_of_few_samples_has_no_zscore() -> None:
+    values = array(lines(40, 51))
+    values.loc[values.index[3:], GENES[4]] = np.nan
+    back = choose(values, "zscore").bring(values, REFERENCE)
+    assert back[GENES[4]].isna().all()
+    assert back[GENES[5]].notna().all()
+
+
+def test_a_lineage_with_few_measured_lines_counts_as_all() -> None:
+    train = TRAIN.copy()
+    train.loc[train.index[LINEAGE == "Blood"][1:], GENES[2]] = np.nan
+    reference = Reference(train, LINEAGE)
+    _, sd = reference.moments({"Blood": 10})
+    assert sd[GENES[2]] == pytest.approx(reference.sd[GENES[2]])
+    unknown = Reference(TRAIN, np.where(LINEAGE == "Blood", "", LINEAGE)).moments({"": 10})[0]
+    np.testing.assert_allclose(unknown, TRAIN.mean(), rtol=1e-5)
+
+
+def test_without_known_lineages_nothing_is_another_platform() -> None:
+    alone = Reference(TRAIN, np.full(len(TRAIN), ""))
+    other = replace(BUNDLE, reference=alone)
+    platform = choose_platform("auto", Batch.of([profiles(array(lines(40, 52)))]), [other], "p.csv")
+    assert platform.method == "none"
+    assert platform.told()["limit"] == {"radiation": None}
+
+
+def test_ranks_of_a_reference_with_lines_without_expression() -> None:
+    train = TRAIN.copy()
+    train.iloc[:20] = np.nan
+    for i, gene in enumerate(GENES):
+        train.loc[20 + i % 100, gene] = np.nan
+    holes = Reference(train, LINEAGE)
+    values = array(lines(5, 53))
+    for method in ("quantile", "rank"):
+        back = choose(values, method).bring(values, holes)
+        assert np.isfinite(back.to_numpy()).all()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -176,3 +177,24 @@ def test_a_block_is_filled_up_without_joining_samples_to_each_other(
         monkeypatch.setattr(bundle.model, "score", watched)
     loaded.predict(frame.iloc[:3], rules=LOOSE.rules)
     assert set(shapes) == {(BLOCK, True)}
+
+
+def test_samples_without_any_score_end_in_a_manifest(
+    models: Path, frame: pd.DataFrame, tmp_path: Path
+) -> None:
+    frame.filter(regex="^mutation:").to_parquet(tmp_path / "in.parquet")
+    done = predict_file(tmp_path / "in.parquet", tmp_path / "out.csv", str(models), Asked())
+    told = json.loads(done.manifest.read_text(encoding="utf-8"))
+    assert told["platform"]["distance"] == {"radiation": None, "cross": None}
+    assert set(done.refused.values()) == {len(frame)}
+    assert told["spread"]["radiation"]["sd"] is None
+    assert not list(tmp_path.glob(".out*"))
+
+
+def test_shares_of_an_earlier_run_do_not_stay(models: Path, frame: pd.DataFrame, tmp_path: Path) -> None:
+    frame.iloc[:3].to_parquet(tmp_path / "in.parquet")
+    first = predict_file(tmp_path / "in.parquet", tmp_path / "o.csv", str(models), replace(LOOSE, explain=2))
+    assert first.explained is not None
+    assert first.explained.is_file()
+    predict_file(tmp_path / "in.parquet", tmp_path / "o.csv", str(models), LOOSE)
+    assert not first.explained.exists()

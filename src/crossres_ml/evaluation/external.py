@@ -11,7 +11,7 @@ from statsmodels.stats.proportion import proportion_confint
 from crossres_ml.evaluation.calibration import calibration_error, error_by_chance
 from crossres_ml.evaluation.draws import interval
 from crossres_ml.evaluation.metrics import METRICS, WITHOUT_DIRECTION, HeldOut, Weights, group_weights
-from crossres_ml.models.conformal import RESISTANT, SENSITIVE, prediction_set
+from crossres_ml.models.conformal import RESISTANT, SENSITIVE, half_error, prediction_set
 
 MODEL, LINEAGE, PREVALENCE = "model", "lineage baseline", "prevalence"
 BEYOND_LINEAGE, BEYOND_PREVALENCE = "model minus lineage baseline", "model minus prevalence"
@@ -25,7 +25,7 @@ Values = dict[str, np.ndarray]
 
 
 def measure(
-    table: pd.DataFrame, prevalence: float, *, continuous: bool, draws: int, seed: int
+    table: pd.DataFrame, prevalence: float, *, continuous: bool, draws: int, seed: int, widened: bool = False
 ) -> pd.DataFrame:
     """Measure a model on an independent study.
 
@@ -43,6 +43,8 @@ def measure(
         Group-bootstrap draws.
     seed : int
         Seed of the draws.
+    widened : bool
+        As `coverage` takes it.
 
     Returns
     -------
@@ -75,7 +77,7 @@ def measure(
     ]
     chance = error_by_chance(data["probability"], draws, seed)
     rows.append({"metric": BY_CHANCE, "of": MODEL, "value": chance, "n": len(table)})
-    return pd.DataFrame([*rows, *coverage(table)], columns=list(COLUMNS))
+    return pd.DataFrame([*rows, *coverage(table, widened)], columns=list(COLUMNS))
 
 
 def _values(data: dict[str, np.ndarray], weights: Weights, names: Any) -> Values:
@@ -88,13 +90,15 @@ def _difference(one: Values, other: Values) -> Values:
     return {k: one[k] - v for k, v in other.items() if k in one and k not in WITHOUT_DIRECTION}
 
 
-def coverage(table: pd.DataFrame) -> list[dict[str, Any]]:
+def coverage(table: pd.DataFrame, widened: bool = False) -> list[dict[str, Any]]:
     """Count how often prediction sets hold the true class, and how often they say nothing.
 
     Parameters
     ----------
     table : pandas.DataFrame
         label, p_resistant, p_sensitive.
+    widened : bool
+        Whether sets are made at half the error, as `crossres_ml.predict.platform.Platform.widened` says.
 
     Returns
     -------
@@ -106,7 +110,8 @@ def coverage(table: pd.DataFrame) -> list[dict[str, Any]]:
     label = table.label.to_numpy() == 1
     everyone = np.ones(len(table), dtype=bool)
     for confidence in CONFIDENCES:
-        sets = prediction_set(table[RESISTANT].to_numpy(), table[SENSITIVE].to_numpy(), confidence)
+        made_at = half_error(confidence) if widened else confidence
+        sets = prediction_set(table[RESISTANT].to_numpy(), table[SENSITIVE].to_numpy(), made_at)
         named = {k: np.array([k in s.split("|") for s in sets]) for k in ("resistant", "sensitive")}
         right = np.where(label, named["resistant"], named["sensitive"])
         both, neither = named["resistant"] & named["sensitive"], sets == "none"

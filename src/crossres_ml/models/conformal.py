@@ -76,6 +76,11 @@ def _p(known: np.ndarray, new: np.ndarray) -> np.ndarray:
     return np.asarray((as_strange + 1) / (len(known) + 1))
 
 
+def half_error(confidence: float) -> float:
+    """Give the confidence of half the error."""
+    return (1 + confidence) / 2
+
+
 def prediction_set(p_resistant: np.ndarray, p_sensitive: np.ndarray, confidence: float) -> np.ndarray:
     """Name the classes that cannot be ruled out.
 

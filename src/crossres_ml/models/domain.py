@@ -19,7 +19,7 @@ class Domain:
     Features are standardised by the training lines and weighted by the root of their share of the model's
     SHAP values: what the model does not read says nothing about where it may be trusted. The distance is
     that of the features that were measured, over what they add up to in held-out training lines: gaps
-    alone send no sample away.
+    alone send few away (of sound lines with mutations alone a tenth is beyond the 99th percentile).
 
     Attributes
     ----------

@@ -51,7 +51,8 @@ class Reference:
         Parameters
         ----------
         mixture : mapping of str to int
-            Lineage -> samples. Lineages with fewer than five training lines count as all lines together.
+            Lineage -> samples. Genes that fewer than five training lines of a lineage have, and samples
+            without lineage (""), count as all lines together.
 
         Returns
         -------
@@ -61,10 +62,10 @@ class Reference:
         total = sum(mixture.values())
         mean, square = 0.0 * self.mean, 0.0 * self.mean
         for name, count in mixture.items():
-            part = self.values[self.lineage == name]
-            part = self.values if len(part) < _FEWEST else part
-            own = part.mean().astype(float).fillna(self.mean)
-            spread = part.var(ddof=0).astype(float).fillna(self.sd**2)
+            part = self.values[(self.lineage == name) & (name != "")]
+            enough = part.notna().sum() >= _FEWEST
+            own = part.mean().astype(float).where(enough, self.mean)
+            spread = part.var(ddof=0).astype(float).where(enough, self.sd**2)
             mean = mean + own * (count / total)
             square = square + (spread + own**2) * (count / total)
         return mean, (square - mean**2).clip(lower=0.0) ** 0.5
@@ -89,12 +90,11 @@ class Reference:
 
     @cached_property
     def furthest(self) -> float:
-        """Distance of the training lineage that is furthest from the mean of all lines."""
-        names, counts = np.unique(self.lineage[self.lineage != ""], return_counts=True)
-        kept = names[counts >= _FEWEST]
-        return max(
-            [self.distance(self.values[self.lineage == n].mean().astype(float)) for n in kept], default=0.0
-        )
+        """Distance of the training lineage furthest from the mean of all lines; infinite if none is known."""
+        parts = [self.values[self.lineage == n] for n in np.unique(self.lineage) if n]
+        means = [p.mean().astype(float).where(p.notna().sum() >= _FEWEST) for p in parts]
+        found = [d for d in map(self.distance, means) if np.isfinite(d)]
+        return max(found, default=float("inf"))
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Describe what must be kept, as arrays."""

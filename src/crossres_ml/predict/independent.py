@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from crossres_ml.errors import ValidationError
-from crossres_ml.identity.likeness import ALIKE
+from crossres_ml.identity.likeness import ALIKE, STUDY
 from crossres_ml.models.bundle import Bundle
 from crossres_ml.models.training_lines import TrainingLines
 from crossres_ml.predict.platform import Batch, Platform, choose_platform
@@ -86,6 +86,8 @@ def score_study(
     kept = wanted.difference(named.index, sort=False)
     scores, expression = _score(opened, bundle, platform, kept, progress)
     alike = known.by_profile(expression).reindex(scores.index)
+    if platform.far and len(expression) < STUDY:
+        alike = alike.assign(likeness=np.nan)  # so few do not show their platform's own scale
     same = alike.likeness >= ALIKE
     for sample, row in alike[same].iterrows():
         out.add(sample, "training_profile", "its expression is that of the line", row.model_id, row.likeness)

@@ -31,14 +31,15 @@ class Batch:
     Attributes
     ----------
     samples : int
-        How many.
-    mean, sd : pandas.Series
-        Of each ``rna:`` feature, float64; NaN where no sample has it.
+        How many have any expression.
+    count, mean, sd : pandas.Series
+        Of each ``rna:`` feature: samples that have it, and their moments (NaN where none has it).
     lineages : dict of str to int
-        Lower-case lineage -> samples; "" where not given.
+        Lower-case lineage -> samples with expression; "" where not given.
     """
 
     samples: int
+    count: pd.Series
     mean: pd.Series
     sd: pd.Series
     lineages: dict[str, int]
@@ -76,18 +77,20 @@ class Batch:
             for start in range(0, len(rest), BLOCK):
                 rows = rest[start : start + BLOCK]
                 known = ~np.isnan(rows)
+                samples += int(known.any(axis=1).sum())
                 rows[~known] = 0.0
                 count += known.sum(axis=0)
                 total += rows.sum(axis=0)
                 square += (rows * rows).sum(axis=0)
-            samples += len(values)
-            named = [""] * len(values) if part.lineage is None else part.lineage.fillna("").str.strip()
-            lineages.update(str(n).casefold() for n in named)
+            told = pd.Series("", values.index) if part.lineage is None else part.lineage.fillna("")
+            told = told[values.notna().any(axis=1).to_numpy()]
+            lineages.update(str(n).strip().casefold() for n in told)
         if columns is None:
             raise ProfileError("has no sample", do="give at least one")
         n = np.where(count > 0, count, np.nan)
         sd = np.sqrt(np.maximum(square / n - (total / n) ** 2, 0.0))
-        return cls(samples, pd.Series(shift + total / n, columns), pd.Series(sd, columns), dict(lineages))
+        mean = pd.Series(shift + total / n, columns)
+        return cls(samples, pd.Series(count, columns), mean, pd.Series(sd, columns), dict(lineages))
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,6 +116,11 @@ class Platform:
     batch: Batch
 
     @property
+    def far(self) -> bool:
+        """Whether the batch looks like another platform."""
+        return any(self.distance[t] > self.limit[t] for t in self.distance)
+
+    @property
     def widened(self) -> bool:
         """Whether prediction sets are made at half the error: the batch does not tell its own scale."""
         return self.method in ("quantile", "rank") or (
@@ -132,7 +140,8 @@ class Platform:
         Returns
         -------
         pandas.DataFrame
-            The same table with other ``rna:`` values; NaN stays NaN.
+            The same table with other ``rna:`` values; NaN stays NaN, and so are z-scores of a gene that
+            fewer than `LEAST_BATCH` samples have.
         """
         if self.method == "none":
             return X
@@ -141,7 +150,8 @@ class Platform:
         if self.method == "zscore":
             values = _zscore(values, genes, reference, self.batch)
         else:
-            values = _by_ranks(values, reference, self.method)
+            given = self.batch.count.reindex(genes, fill_value=0.0).to_numpy() > 0
+            values = _by_ranks(values, given, reference, self.method)
         out = X.copy()
         out[genes] = np.clip(values, 0.0, 20.0).astype(np.float32)
         return out
@@ -149,8 +159,10 @@ class Platform:
     def told(self) -> dict[str, Any]:
         """Describe the decision, JSON-ready."""
         return {
-            "method": self.method, "because": self.because, "distance": self.distance, "limit": self.limit,
-            "samples": self.batch.samples, "prediction_sets_widened": self.widened,
+            "method": self.method, "because": self.because, "samples": self.batch.samples,
+            "distance": {k: finite(v) for k, v in self.distance.items()},
+            "limit": {k: finite(v) for k, v in self.limit.items()},
+            "prediction_sets_widened": self.widened,
         }  # fmt: skip
 
 
@@ -191,7 +203,8 @@ def choose_platform(method: str, batch: Batch, bundles: Sequence[Bundle], where:
             where=where, do=f"give {LEAST_BATCH} or more (better {MIN_BATCH}), or use quantile",
         )  # fmt: skip
     distance = {b.task: b.reference.distance(batch.mean) for b in bundles}
-    limit = {b.task: _MARGIN * float(np.hypot(b.reference.furthest, batch.samples**-0.5)) for b in bundles}
+    by_chance = max(batch.samples, 1) ** -0.5
+    limit = {b.task: _MARGIN * float(np.hypot(b.reference.furthest, by_chance)) for b in bundles}
     far = [t for t in distance if distance[t] > limit[t]]
     numbers = ", ".join(f"{t} {distance[t]:.2f} (limit {limit[t]:.2f})" for t in distance)
     told = f"distance to the training lines' mean expression, in their sd: {numbers}"
@@ -215,36 +228,35 @@ def _zscore(values: np.ndarray, genes: pd.Index, reference: Reference, batch: Ba
     own_mean, own_sd = batch.mean.reindex(genes).to_numpy(), batch.sd.reindex(genes).to_numpy()
     z = np.divide(values - own_mean, own_sd, out=np.zeros_like(values), where=own_sd > 1e-6)
     out = mean[genes].to_numpy() + z * sd[genes].to_numpy()
-    return np.where(np.isnan(values), np.nan, out)
+    few = batch.count.reindex(genes, fill_value=0.0).to_numpy() < LEAST_BATCH
+    return np.where(np.isnan(values) | few, np.nan, out)
 
 
-def _by_ranks(values: np.ndarray, reference: Reference, method: str) -> np.ndarray:
+def _by_ranks(values: np.ndarray, given: np.ndarray, reference: Reference, method: str) -> np.ndarray:
     """Normalise each sample by itself, from the ranks of its genes among those that most lines have."""
-    common = reference.values.columns.isin(reference.common)
-    known = reference.values.to_numpy(dtype=float)
+    carry = given & reference.values.columns.isin(reference.common)
+    lines = reference.values.to_numpy(dtype=float)
+    whole = lines[~np.isnan(lines[:, carry]).any(axis=1)]
+    lines = whole if len(whole) else lines[~np.isnan(lines[:, carry]).all(axis=1)]
     out = np.full_like(values, np.nan)
-    patterns: dict[bytes, list[int]] = {}
-    for i, row in enumerate(~np.isnan(values)):
-        patterns.setdefault(row.tobytes(), []).append(i)
-    for rows in patterns.values():
-        measured = ~np.isnan(values[rows[0]])
-        carry = measured & common
-        if not carry.any():
-            continue
-        lines = known[~np.isnan(known[:, carry]).any(axis=1)]
-        lines = known if len(lines) == 0 else lines
+    if not carry.any() or not len(lines):
+        return out
+    if method == "quantile":
         target = pd.DataFrame([_quantiles(line[carry]) for line in lines]).mean().to_numpy()
-        if method == "rank":
-            places = pd.DataFrame([_places(line[carry], line[measured]) for line in lines])
-            centre, width = places.mean().to_numpy(), places.std(ddof=0).to_numpy()
-            mean, sd = reference.mean.to_numpy()[measured], reference.sd.to_numpy()[measured]
-        for i in rows:
-            place = _places(values[i, carry], values[i, measured])
-            if method == "quantile":
-                out[i, measured] = np.interp(place, _GRID, target)
-            else:
-                z = np.divide(place - centre, width, out=np.zeros_like(place), where=width > 1e-6)
-                out[i, measured] = mean + sd * z
+    else:
+        places = pd.DataFrame([_places(line[carry], line) for line in lines])
+        centre, width = places.mean().to_numpy(), places.std(ddof=0).to_numpy()
+        mean, sd = reference.mean.to_numpy(), reference.sd.to_numpy()
+    for i, row in enumerate(values):
+        if np.isnan(row[carry]).all():
+            continue
+        place = _places(row[carry], row)
+        if method == "quantile":
+            out[i] = np.interp(place, _GRID, target)
+        else:
+            z = np.divide(place - centre, width, out=np.zeros_like(place), where=width > 1e-6)
+            out[i] = mean + sd * z
+    out[np.isnan(values)] = np.nan
     return out
 
 
@@ -259,3 +271,8 @@ def _places(among: np.ndarray, values: np.ndarray) -> np.ndarray:
     below, up_to = (np.searchsorted(known, known, side=s) for s in ("left", "right"))
     place = np.interp(values, known, (below + up_to) / 2 / max(len(known), 1))
     return np.where(np.isnan(values), np.nan, place)
+
+
+def finite(value: float) -> float | None:
+    """Give a number that JSON can hold: None where there is none."""
+    return value if np.isfinite(value) else None

@@ -15,9 +15,9 @@ import pandas as pd
 from crossres_ml.config import TASKS
 from crossres_ml.errors import BundleError, ProfileError, preview
 from crossres_ml.models.bundle import RECIPE, Bundle, load_bundle
-from crossres_ml.models.conformal import RESISTANT, SENSITIVE, prediction_set
+from crossres_ml.models.conformal import RESISTANT, SENSITIVE, half_error, prediction_set
 from crossres_ml.models.domain import Domain
-from crossres_ml.predict.platform import Platform
+from crossres_ml.predict.platform import Platform, finite
 from crossres_ml.predict.profiles import BLOCK, ID, Profiles, align, check_units
 
 log = logging.getLogger(__name__)
@@ -142,7 +142,7 @@ def score_profiles(
         result = _in_blocks(X, bundle.predict)
         good = (coverage > 0) & (coverage >= rules.floor)
         resistant = result.probability.to_numpy() >= rules.threshold
-        confidence = (1 + rules.confidence) / 2 if platform.widened else rules.confidence
+        confidence = half_error(rules.confidence) if platform.widened else rules.confidence
         sets = prediction_set(result[RESISTANT].to_numpy(), result[SENSITIVE].to_numpy(), confidence)
         why = np.where(coverage > 0, [f"coverage {c:.3f} is under {rules.floor:g}" for c in coverage],
                        "no value of the model's features")  # fmt: skip
@@ -288,7 +288,7 @@ def spread_of(parts: Iterable[pd.DataFrame], bundles: Sequence[Bundle]) -> dict[
         sd = float(np.sqrt(max(square / n - (total / n) ** 2, 0.0))) if n else float("nan")
         expected = float(bundle.recipe["score_spread"])
         told[bundle.task] = {
-            "samples": int(n), "sd": sd, "expected": expected,
+            "samples": int(n), "sd": finite(sd), "expected": expected,
             "collapsed": bool(n >= _FEWEST and sd < _COLLAPSED * expected),
         }  # fmt: skip
     if gone := [t for t, v in told.items() if v["collapsed"]]:

@@ -150,7 +150,9 @@ def predict_file(
     work = output.parent / f".{output.name}-{run_key(**about)[:16]}"
     store = FoldStore(work)
     parts = _score_all(opened, bundles, platform, asked, store, chunk, progress)
-    explained = output.with_name(f"{output.name}.explained.parquet") if asked.explain else None
+    beside = output.with_name(f"{output.name}.explained.parquet")
+    explained = beside if asked.explain else None
+    beside.unlink(missing_ok=True)  # those of an earlier run are not of these scores
     if explained is not None:
         _join((store.load(n)[1] for n in parts), explained)
     refused = {b.task: 0 for b in bundles}

@@ -78,6 +78,8 @@ def recognise_unit(head: np.ndarray, sums: Sums, where: str) -> tuple[str, str]:
             )
         return LOG2_TPM, f"recognised: highest value {top:g}"
     total, genes = sums()
+    if not genes:
+        raise _open(f"highest value {top:g}, and no other gene to add up", where)
     middle = float(np.median(total))
     told = f"highest value {top:g}, median sum over {genes} genes {middle:.4g}"
     if whole:
