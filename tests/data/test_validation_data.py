@@ -45,7 +45,7 @@ def model(real_cohort: Cohort, trained: pd.Index, tmp_path_factory: pytest.TempP
     save_bundle(
         folder, ridge, models.profile, real_cohort.scorer, data.rules["chemotherapy"], view.X,
         real_cohort.features, {"kind": "real", "lines": len(view.X)}, "card", names,
-        describe_training(ridge, models.profile, view, real_cohort),
+        real_cohort.lines, describe_training(ridge, models.profile, view, real_cohort),
     )  # fmt: skip
     return folder
 
