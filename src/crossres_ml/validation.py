@@ -215,7 +215,9 @@ def _with_classes(
     if measured.classes:
         label = table.response if higher == "resistant" else 1 - table.response
     else:
-        quantile = 1 - bundle.training_lines.resistant  # of "both" fewer than a third are resistant
+        quantile = float(bundle.recipe["label_rule"]["quantile"])
+        if bundle.task == "cross":  # resistant to both are fewer than those above either quantile
+            quantile = 1 - bundle.training_lines.resistant
         cut = float(np.quantile(resistance, quantile))
         label = (resistance >= cut).astype(float)
         told |= {"cut": cut if higher == "resistant" else -cut, "quantile": quantile}

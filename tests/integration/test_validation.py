@@ -336,8 +336,11 @@ def test_the_command(
     assert out.startswith("SIMULATED")
     assert out.rstrip().endswith("nothing here is about biology")
     for text in ("AUROC", "lineage baseline", "prediction sets at 90 %", "(trained the model: expression)",
-                 "research use only", "resistant: the upper 33 %"):  # fmt: skip
+                 "research use only"):  # fmt: skip
         assert text in out
+    both = crossres_ml.load(place.model / "cross").bundles[0].training_lines.resistant
+    assert both < 0.25
+    assert f"resistant: the upper {100 * both:.0f} %" in out
     with pytest.raises(SystemExit, match=r"^2$"):
         crossres(monkeypatch, *words, "--keep-training")
     assert "No such option" in capsys.readouterr().err
