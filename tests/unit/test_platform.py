@@ -280,3 +280,10 @@ def test_ranks_of_a_reference_with_lines_without_expression() -> None:
     for method in ("quantile", "rank"):
         back = choose(values, method).bring(values, holes)
         assert np.isfinite(back.to_numpy()).all()
+
+
+def test_a_reference_comes_back_as_it_was_kept() -> None:
+    back = Reference.of_arrays(REFERENCE.arrays())
+    pd.testing.assert_frame_equal(back.values, REFERENCE.values)
+    assert back.lineage.tolist() == LINEAGE.tolist()
+    assert back.furthest == REFERENCE.furthest > 0.5

@@ -103,9 +103,12 @@ class Reference:
             "genes": genes,
             "values": self.values.to_numpy(np.float32),
             "lineage": self.lineage.astype(str),
+            "furthest": np.array([self.furthest]),
         }
 
     @classmethod
     def of_arrays(cls, arrays: Mapping[str, np.ndarray]) -> Reference:
         """Rebuild what `arrays` described."""
-        return cls(pd.DataFrame(arrays["values"], columns=arrays["genes"]), arrays["lineage"])
+        reference = cls(pd.DataFrame(arrays["values"], columns=arrays["genes"]), arrays["lineage"])
+        vars(reference)["furthest"] = float(arrays["furthest"][0])  # a sample need not wait for it
+        return reference
