@@ -31,7 +31,7 @@ from crossres_ml.predict.score import (
 
 log = logging.getLogger(__name__)
 SUFFIXES = (".csv", ".tsv", ".parquet")
-CHUNK = 32 * BLOCK
+CHUNK = 8 * BLOCK
 
 
 @dataclass(frozen=True)
