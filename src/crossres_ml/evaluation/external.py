@@ -11,7 +11,7 @@ from statsmodels.stats.proportion import proportion_confint
 from crossres_ml.evaluation.calibration import calibration_error, error_by_chance
 from crossres_ml.evaluation.draws import interval
 from crossres_ml.evaluation.metrics import METRICS, WITHOUT_DIRECTION, HeldOut, Weights, group_weights
-from crossres_ml.models.conformal import RESISTANT, SENSITIVE, half_error, prediction_set
+from crossres_ml.models.conformal import RESISTANT, SENSITIVE, half_error, not_ruled_out
 
 MODEL, LINEAGE, PREVALENCE = "model", "lineage baseline", "prevalence"
 BEYOND_LINEAGE, BEYOND_PREVALENCE = "model minus lineage baseline", "model minus prevalence"
@@ -111,17 +111,15 @@ def coverage(table: pd.DataFrame, widened: bool = False) -> list[dict[str, Any]]
     everyone = np.ones(len(table), dtype=bool)
     for confidence in CONFIDENCES:
         made_at = half_error(confidence) if widened else confidence
-        sets = prediction_set(table[RESISTANT].to_numpy(), table[SENSITIVE].to_numpy(), made_at)
-        named = {k: np.array([k in s.split("|") for s in sets]) for k in ("resistant", "sensitive")}
-        right = np.where(label, named["resistant"], named["sensitive"])
-        both, neither = named["resistant"] & named["sensitive"], sets == "none"
+        r, s = not_ruled_out(table[RESISTANT].to_numpy(), table[SENSITIVE].to_numpy(), made_at)
+        right = np.where(label, r, s)
         percent = f"{confidence:.0%}".rstrip("%")
         counted = {
             f"coverage_{percent}": (right, everyone),
             f"coverage_{percent}_resistant": (right, label),
             f"coverage_{percent}_sensitive": (right, ~label),
-            f"abstains_{percent}": (both, everyone),
-            f"empty_{percent}": (neither, everyone),
+            f"abstains_{percent}": (r & s, everyone),
+            f"empty_{percent}": (~r & ~s, everyone),
         }
         rows += [{"metric": m, "of": MODEL, **_share(hit[of])} for m, (hit, of) in counted.items()]
     return rows

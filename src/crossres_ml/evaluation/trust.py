@@ -9,7 +9,7 @@ import pandas as pd
 from scipy.stats import binomtest
 
 from crossres_ml.evaluation.draws import line_weights
-from crossres_ml.models.conformal import RESISTANT, SENSITIVE
+from crossres_ml.models.conformal import RESISTANT, SENSITIVE, not_ruled_out
 
 BINS = 10
 _LEAST_LINES = 15  # of a lineage, for its coverage to be shown
@@ -107,8 +107,7 @@ def coverage_table(rows: pd.DataFrame, confidences: Sequence[float] = (0.8, 0.9)
         parts = {"all lines": np.ones(len(own), dtype=bool), "resistant": resistant, "sensitive": ~resistant}
         parts |= {str(n): (own.lineage == n).to_numpy() for n in lines.index[lines >= _LEAST_LINES]}
         for confidence in confidences:
-            least = 1 - confidence + 1e-12
-            r, s = own[RESISTANT].to_numpy() > least, own[SENSITIVE].to_numpy() > least
+            r, s = not_ruled_out(own[RESISTANT].to_numpy(), own[SENSITIVE].to_numpy(), confidence)
             covered = np.where(resistant, r, s)
             for name, which in parts.items():
                 n = own.model_id[which].nunique()

@@ -81,6 +81,27 @@ def half_error(confidence: float) -> float:
     return (1 + confidence) / 2
 
 
+def not_ruled_out(
+    p_resistant: np.ndarray, p_sensitive: np.ndarray, confidence: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Say of each class whether it cannot be ruled out.
+
+    Parameters
+    ----------
+    p_resistant, p_sensitive : numpy.ndarray
+        Shape (samples,), as `Conformal.p_values` gives them.
+    confidence : float
+        Above 0, below 1.
+
+    Returns
+    -------
+    resistant, sensitive : numpy.ndarray
+        Shape (samples,), bool.
+    """
+    least = 1 - confidence + 1e-12  # 1 - .8 is a little under .2 in binary numbers
+    return np.asarray(p_resistant) > least, np.asarray(p_sensitive) > least
+
+
 def prediction_set(p_resistant: np.ndarray, p_sensitive: np.ndarray, confidence: float) -> np.ndarray:
     """Name the classes that cannot be ruled out.
 
@@ -97,6 +118,5 @@ def prediction_set(p_resistant: np.ndarray, p_sensitive: np.ndarray, confidence:
         Text: ``resistant``, ``sensitive``, ``resistant|sensitive`` (the model abstains) or ``none`` (the
         sample is strange for both).
     """
-    least = 1 - confidence + 1e-12  # 1 - .8 is a little under .2 in binary numbers
-    r, s = np.asarray(p_resistant) > least, np.asarray(p_sensitive) > least
+    r, s = not_ruled_out(p_resistant, p_sensitive, confidence)
     return np.select([r & s, r, s], ["resistant|sensitive", "resistant", "sensitive"], "none")
