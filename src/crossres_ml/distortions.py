@@ -19,10 +19,7 @@ from crossres_ml.evaluation.heldout import model_set
 from crossres_ml.gather import gather_cohort, plan_data
 from crossres_ml.models.bundle import save_bundle
 from crossres_ml.predict.names import gene_names
-from crossres_ml.predict.platform import Batch, choose_platform
 from crossres_ml.predict.predictor import Predictor
-from crossres_ml.predict.profiles import open_profiles
-from crossres_ml.predict.score import Rules, score_profiles, spread_of, with_flags
 from crossres_ml.splits import make_splits
 
 MODEL = "gp"
@@ -191,16 +188,12 @@ def _measure(models: Predictor, data: FoldData, seed: int) -> list[dict[str, Any
 
 
 def _score(models: Predictor, frame: pd.DataFrame, method: str, data: FoldData) -> list[dict[str, Any]]:
-    opened = open_profiles(frame, models.features, models.names)
-    profiles = next(opened.chunks(len(opened.ids)))
-    platform = choose_platform(method, Batch.of([profiles]), models.bundles, name := "held-out lines")
-    scores = score_profiles(profiles, models.bundles, name, platform, Rules())
-    spread = spread_of([scores], models.bundles)
-    flagged = with_flags(scores, spread)
+    judged = models.judge(frame, normalise=method)
+    platform, spread = judged.platform, judged.spread
     rows = []
     for task in (t for t in TASKS if t in data.truth):
         truth = data.truth[task]
-        own = flagged.loc[truth.index]
+        own = judged.scores.loc[truth.index]
         score = own[f"{task}_score"]
         kept = score.notna()
         known = (own[f"{task}_set"] != "") & kept
@@ -219,7 +212,7 @@ def _score(models: Predictor, frame: pd.DataFrame, method: str, data: FoldData) 
                 "outside": float(own[f"{task}_flags"].str.contains("outside").mean()),
                 "coverage": float(own[f"{task}_coverage"].mean()),
                 "set_covers": float(np.mean(right)) if right else float("nan"),
-                "warnings": "; ".join(opened.report["warnings"]), "refused_because": "",
+                "warnings": "; ".join(judged.report["warnings"]), "refused_because": "",
             }
         )  # fmt: skip
     return rows

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from crossres_ml.models.bundle import Bundle
-from crossres_ml.predict.platform import Batch, choose_platform
+from crossres_ml.predict.platform import Batch, Platform, choose_platform
 from crossres_ml.predict.profiles import Profiles, open_profiles
 from crossres_ml.predict.score import (
     Rules,
@@ -20,6 +21,28 @@ from crossres_ml.predict.score import (
 )
 
 _WHERE = "the table given"
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """Scores of a table, and what they were made with.
+
+    Attributes
+    ----------
+    scores : pandas.DataFrame
+        As `crossres_ml.predict.score.score_profiles`, with the flags of `with_flags`.
+    platform : Platform
+        What was done to the expression.
+    spread : dict of str to dict
+        As `crossres_ml.predict.score.spread_of`.
+    report : dict
+        What was recognised, as `crossres_ml.predict.profiles.Opened` has it.
+    """
+
+    scores: pd.DataFrame
+    platform: Platform
+    spread: dict[str, dict[str, Any]]
+    report: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -52,10 +75,12 @@ class Predictor:
         table = pd.concat(known) if known else None
         return None if table is None else table[~table.index.duplicated()]
 
-    def read(self, frame: pd.DataFrame, *, orientation: str = "auto", unit: str = "auto") -> Profiles:
-        """Find out what a table holds, and bring it into the models' names and units."""
+    def read(
+        self, frame: pd.DataFrame, *, orientation: str = "auto", unit: str = "auto"
+    ) -> tuple[Profiles, dict[str, Any]]:
+        """Find out what a table holds, bring it into the models' names and units, and report."""
         opened = open_profiles(frame, self.features, self.names, orientation=orientation, unit=unit)
-        return next(opened.chunks(len(opened.ids)))
+        return next(opened.chunks(len(opened.ids))), opened.report
 
     def predict(
         self,
@@ -91,13 +116,26 @@ class Predictor:
         ProfileError
             If the table cannot be scored.
         """
-        profiles = self.read(frame, orientation=orientation, unit=unit)
+        return self.judge(frame, orientation=orientation, unit=unit, normalise=normalise, rules=rules).scores
+
+    def judge(
+        self,
+        frame: pd.DataFrame,
+        *,
+        orientation: str = "auto",
+        unit: str = "auto",
+        normalise: str = "auto",
+        rules: Rules | None = None,
+    ) -> Judged:
+        """Score samples as `predict` does, and tell what that was made with."""
+        profiles, report = self.read(frame, orientation=orientation, unit=unit)
         platform = choose_platform(normalise, Batch.of([profiles]), self.bundles, _WHERE)
         scores = score_profiles(profiles, self.bundles, _WHERE, platform, rules)
-        return with_flags(scores, spread_of([scores], self.bundles))
+        spread = spread_of([scores], self.bundles)
+        return Judged(with_flags(scores, spread), platform, spread, report)
 
     def explain(self, frame: pd.DataFrame, top: int = 10, normalise: str = "auto") -> pd.DataFrame:
         """Say what each score is made of, as `crossres_ml.predict.score.explain_profiles`."""
-        profiles = self.read(frame)
+        profiles, _ = self.read(frame)
         platform = choose_platform(normalise, Batch.of([profiles]), self.bundles, _WHERE)
         return explain_profiles(profiles, self.bundles, _WHERE, platform, top)
