@@ -278,6 +278,8 @@ def predict(
     ] = None,
 ) -> None:
     """Score new profiles: probability, class and prediction set of resistance for every task."""
+    # LightGBM would import scikit-learn (a second) for interfaces that no saved model uses
+    sys.modules.setdefault("sklearn", None)  # type: ignore[arg-type]
     from crossres_ml.predict.score import FLOOR, Rules
     from crossres_ml.predict.stream import Asked, predict_file
     from crossres_ml.terminal import show_progress

@@ -161,12 +161,12 @@ def test_variance_is_that_of_the_formula_and_never_negative() -> None:
     cross = np.tensordot(weights, MACHINE.kernels.kernels(new, MACHINE.inputs), axes=1)
     own = np.tensordot(weights, MACHINE.kernels.kernels(new), axes=1)
     expected = np.diag(own - cross @ precision @ cross.T)
-    found = MACHINE.variance(FRESH, weights, lambda k: precision @ k.T)
+    found = MACHINE.predict_with_variance(FRESH, weights, lambda k: precision @ k.T)[1]
     np.testing.assert_allclose(found, expected, atol=1e-10)
     assert (found > 0).all()
-    assert MACHINE.variance(X, weights, lambda k: precision @ k.T).max() < found.max()
+    assert MACHINE.predict_with_variance(X, weights, lambda k: precision @ k.T)[1].max() < found.max()
     nothing = pd.DataFrame(np.nan, ["new"], X.columns)
-    unknown = MACHINE.variance(nothing, weights, lambda k: precision @ k.T)
+    unknown = MACHINE.predict_with_variance(nothing, weights, lambda k: precision @ k.T)[1]
     np.testing.assert_allclose(unknown, weights[:3].sum())  # three rbf kernels, as before any data
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from scipy.linalg import eigh
 
 _COMPONENTS, _LINES_A_COMPONENT = 20, 10
 _FOLDS = 5
+_PATTERNS = 1024  # of gaps remembered: 3 MB
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,14 +94,32 @@ class Domain:
         """Split the squared distance among the measured features."""
         known = ~np.isnan(X)
         z = np.where(known, X - self.centre, 0.0) * self.weight
-        loads = self.components.T * np.sqrt(self.variance - self.noise)
+        loads = self._loads
         patterns, which = np.unique(np.packbits(known, axis=1), axis=0, return_inverse=True)
-        masks = np.unpackbits(patterns, axis=1, count=X.shape[1]).astype(bool)
-        # Woodbury: the covariance of what was measured is loads loads' + noise I on these features
-        inner = np.einsum("pf,fk,fl->pkl", masks, loads, loads, optimize=True)
-        inner += self.noise * np.eye(loads.shape[1])
+        inner = np.stack([self._inner(p.tobytes()) for p in patterns])
         factors = np.linalg.solve(inner[which.ravel()], (z @ loads)[..., None])[..., 0]
         return np.asarray(z * (z - factors @ loads.T) / self.noise)
+
+    @cached_property
+    def _loads(self) -> np.ndarray:
+        return np.asarray(self.components.T * np.sqrt(self.variance - self.noise))
+
+    def _inner(self, pattern: bytes) -> np.ndarray:
+        """Woodbury: the covariance of what was measured is loads loads' + noise I on these features.
+
+        Samples of one table mostly lack the same features, so the last ones are kept.
+        """
+        if pattern not in self._known:
+            while len(self._known) >= _PATTERNS:
+                self._known.pop(next(iter(self._known)))
+            mask = np.unpackbits(np.frombuffer(pattern, np.uint8), count=len(self.centre)).astype(bool)
+            part = self._loads[mask]
+            self._known[pattern] = part.T @ part + self.noise * np.eye(part.shape[1])
+        return self._known[pattern]
+
+    @cached_property
+    def _known(self) -> dict[bytes, np.ndarray]:
+        return {}
 
     def percentile(self, X: np.ndarray) -> np.ndarray:
         """Place samples among the training lines.

@@ -114,9 +114,13 @@ class Estimator(ABC):
     def explain(self, X: pd.DataFrame) -> pd.DataFrame:
         """Share score minus expected score among ``self.columns``: SHAP values."""
 
+    def score_and_spread(self, X: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+        """Scores, and predictive standard deviations of the response; NaN where the model has none."""
+        return self.score(X), np.full(len(X), np.nan)
+
     def spread(self, X: pd.DataFrame) -> np.ndarray:
         """Predictive standard deviation of the response; NaN where the model has none."""
-        return np.full(len(X), np.nan)
+        return self.score_and_spread(X)[1]
 
     def centre(self) -> pd.Series:
         """Training mean of the predicted drug profile, for estimators that read it."""

@@ -90,11 +90,13 @@ class GaussianProcessScore(Estimator):
         """Posterior mean, in units of the response."""
         return np.asarray(self.machine_.predict(X)[:, 0])
 
-    def spread(self, X: pd.DataFrame) -> np.ndarray:
-        """Posterior standard deviation of the response of a new line, noise included."""
+    def score_and_spread(self, X: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+        """Posterior mean, and posterior standard deviation of the response, noise included."""
         kernel, chol = self.gp_.kernel_, self.gp_.L_
-        variance = self.machine_.variance(X, kernel.weights, lambda k: cho_solve((chol, True), k.T))
-        return np.asarray(self.scale_ * np.sqrt(np.maximum(variance + kernel.noise, 0.0)))
+        mean, variance = self.machine_.predict_with_variance(
+            X, kernel.weights, lambda k: cho_solve((chol, True), k.T)
+        )
+        return mean[:, 0], np.asarray(self.scale_ * np.sqrt(np.maximum(variance + kernel.noise, 0.0)))
 
     def explain(self, X: pd.DataFrame) -> pd.DataFrame:
         """Integrated gradients from the mean training profile (see `KernelMachine.attribute`)."""

@@ -59,16 +59,18 @@ class KernelMachine:
         numpy.ndarray
             Shape (lines, outputs).
         """
-        out = np.tile(self.mean, (len(X), 1))
-        cross = self.kernels.kernels(self.kernels.transform(X), self.inputs)
+        return self._mean(self.kernels.kernels(self.kernels.transform(X), self.inputs))
+
+    def _mean(self, cross: list[np.ndarray]) -> np.ndarray:
+        out = np.tile(self.mean, (len(cross[0]), 1))
         for k, a in zip(cross, self.coefficients, strict=True):
             out += k @ a
         return out
 
-    def variance(
+    def predict_with_variance(
         self, X: pd.DataFrame, weights: np.ndarray, solve: Callable[[np.ndarray], np.ndarray]
-    ) -> np.ndarray:
-        """Posterior variance of new lines, relative to that of the response, noise left out.
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Predict, with the posterior variance relative to that of the response, noise left out.
 
         Parameters
         ----------
@@ -81,15 +83,18 @@ class KernelMachine:
 
         Returns
         -------
-        numpy.ndarray
+        predicted : numpy.ndarray
+            As `predict`.
+        variance : numpy.ndarray
             Shape (lines,).
         """
         new = self.kernels.transform(X)
-        cross = np.tensordot(weights, self.kernels.kernels(new, self.inputs), axes=1)
+        parts = self.kernels.kernels(new, self.inputs)
+        cross = np.tensordot(weights, parts, axes=1)
         own = np.zeros(len(X))
         for weight, space, value in zip(weights, self.kernels.spaces, new, strict=True):
             own += weight * space.diagonal(value)
-        return np.asarray(own - (cross.T * solve(cross)).sum(axis=0))
+        return self._mean(parts), np.asarray(own - (cross.T * solve(cross)).sum(axis=0))
 
     def attribute(self, X: pd.DataFrame, weights: np.ndarray) -> pd.DataFrame:
         """Share a weighted sum of outputs among features by integrated gradients.

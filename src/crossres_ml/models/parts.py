@@ -39,23 +39,23 @@ class LoadedModel(FittedModel):
         Table -> scores.
     explain : callable
         Table -> shares, lines x features.
-    spread : callable, optional
-        Table -> predictive standard deviations.
+    both : callable, optional
+        Table -> scores and predictive standard deviations.
     """
 
     def __init__(
         self, name: str, score: Callable[[Table], np.ndarray], explain: Callable[[Table], Table],
-        spread: Callable[[Table], np.ndarray] | None = None,
+        both: Callable[[Table], tuple[np.ndarray, np.ndarray]] | None = None,
     ) -> None:  # fmt: skip
-        self.name, self._score, self._explain, self._spread = name, score, explain, spread
+        self.name, self._score, self._explain, self._both = name, score, explain, both
 
     def score(self, X: Table) -> np.ndarray:
         """Score lines."""
         return self._score(X)
 
-    def spread(self, X: Table) -> np.ndarray:
-        """Predictive standard deviation; NaN where the model has none."""
-        return super().spread(X) if self._spread is None else self._spread(X)
+    def score_and_spread(self, X: Table) -> tuple[np.ndarray, np.ndarray]:
+        """Scores and predictive standard deviations; NaN where the model has none."""
+        return super().score_and_spread(X) if self._both is None else self._both(X)
 
     def explain(self, X: Table) -> Table:
         """Share score minus expected score among features, as before saving."""
@@ -233,15 +233,18 @@ def _load_gp(told: dict[str, Any], folder: Path, profile: DrugProfile | None) ->
     weights, cholesky = arrays["weights"], arrays["cholesky"]
     centre = pd.Series(told["centre"], dtype=float)
 
-    def spread(X: Table) -> np.ndarray:
-        variance = machine.variance(X, weights, lambda k: cho_solve((cholesky, True), k.T)) + told["noise"]
-        return np.asarray(told["scale"] * np.sqrt(np.maximum(variance, 0.0)))
+    def both(X: Table) -> tuple[np.ndarray, np.ndarray]:
+        mean, variance = machine.predict_with_variance(
+            X, weights, lambda k: cho_solve((cholesky, True), k.T)
+        )
+        spread = told["scale"] * np.sqrt(np.maximum(variance + told["noise"], 0.0))
+        return mean[:, 0], np.asarray(spread)
 
     def explain(X: Table) -> Table:
         shares = machine.attribute(X, np.ones((len(X), 1)))
         return shares if profile is None else profile.hand_on(shares, X, centre)
 
-    return LoadedModel(told["model"], lambda X: machine.predict(X)[:, 0], explain, spread)
+    return LoadedModel(told["model"], lambda X: machine.predict(X)[:, 0], explain, both)
 
 
 def save_profile(profile: DrugProfile, folder: Path) -> dict[str, Any]:

@@ -128,9 +128,13 @@ class FittedModel(ABC):
     def parameters(self) -> dict[str, Any]:
         """Parameters read back from the fitted object."""
 
+    def score_and_spread(self, X: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+        """Scores, and predictive standard deviations of the response; NaN where the model has none."""
+        return self.score(X), np.full(len(X), np.nan)
+
     def spread(self, X: pd.DataFrame) -> np.ndarray:
         """Predictive standard deviation of the response; NaN where the model has none."""
-        return np.full(len(X), np.nan)
+        return self.score_and_spread(X)[1]
 
     def conclude(self, name: str, cross_scores: np.ndarray, view: TrainingView) -> None:
         """Keep what was learned: skill and calibration of the cross-fitted scores.
@@ -164,8 +168,8 @@ class FittedModel(ABC):
         pandas.DataFrame
             ``score``, ``probability``, ``expected``, ``spread``, ``p_resistant``, ``p_sensitive``.
         """
-        score = self.score(X)
-        parts = {"score": score, **self.calibration.apply(score), "spread": self.spread(X)}
+        score, spread = self.score_and_spread(X)
+        parts = {"score": score, **self.calibration.apply(score), "spread": spread}
         parts |= self.conformal.p_values(parts["probability"])
         return pd.DataFrame(parts, index=X.index)
 
@@ -279,9 +283,9 @@ class ResistanceModel(FittedModel):
         """Score of the estimator."""
         return self.estimator_.score(X)
 
-    def spread(self, X: pd.DataFrame) -> np.ndarray:
-        """Predictive standard deviation of the estimator."""
-        return self.estimator_.spread(X)
+    def score_and_spread(self, X: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+        """Score and predictive standard deviation of the estimator."""
+        return self.estimator_.score_and_spread(X)
 
     def explain(self, X: pd.DataFrame) -> pd.DataFrame:
         """SHAP values; what goes through the predicted drug profile is handed on to its features."""

@@ -79,6 +79,7 @@ class Opened:
     _unit: str = field(repr=False)
     _sums: np.ndarray | None = field(repr=False)
     _mutations: Mutations | None = field(repr=False)
+    _whole: list[Profiles] = field(default_factory=list, repr=False)
 
     def chunks(self, size: int) -> Iterator[Profiles]:
         """Read the samples.
@@ -100,6 +101,14 @@ class Opened:
         """
         if size < 1:
             raise ProfileError(f"chunks of {size} samples", where=self.where, do="read at least 1 at a time")
+        if len(self.ids) > size:
+            yield from self._read(size)
+            return
+        # one chunk holds all: it is asked for more than once, and read once
+        self._whole = self._whole or list(self._read(size))
+        yield from self._whole
+
+    def _read(self, size: int) -> Iterator[Profiles]:
         empty: dict[str, Any] = {"count": 0, "ids": []}
         self.report["samples_without_values"] = empty
         for start, values in _rebatch(self._blocks(), size):

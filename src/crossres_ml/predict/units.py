@@ -313,7 +313,8 @@ def find_unit(
     sums : ndarray of float or None
         Sum of each sample.
     """
-    genes = [f for f in found.columns if features.unit[f] == LOG2_TPM]
+    units = features["unit"].to_dict()
+    genes = [f for f in found.columns if units[f] == LOG2_TPM]
     if not genes:
         report |= {"unit": None, "unit_because": "no expression"}
         return LOG2_TPM, None
