@@ -1,11 +1,12 @@
-"""Conformal p-values against a count by hand and against their promise."""
+"""Conformal p-values against a count by hand, against crepes, and against their promise."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
+from crepes import ConformalClassifier
 
-from crossres_ml.models.conformal import RESISTANT, SENSITIVE, Conformal, prediction_set
+from crossres_ml.models.conformal import RESISTANT, SENSITIVE, Conformal, not_ruled_out, prediction_set
 
 RNG = np.random.default_rng(4)
 
@@ -24,6 +25,24 @@ def test_p_values_are_the_share_as_strange() -> None:
         own = 1 - known[label]
         assert found[RESISTANT][i] == (np.sum(own >= 1 - p) + 1) / (label.sum() + 1)
         assert found[SENSITIVE][i] == (np.sum(known[~label] >= p) + 1) / ((~label).sum() + 1)
+
+
+@pytest.mark.parametrize("confidence", [0.8, 0.9, 0.95])
+def test_p_values_and_sets_are_those_of_crepes(confidence: float) -> None:
+    known, label = made(149)
+    new, _ = made(60)
+    mine = Conformal.fit(known, label)
+    found = mine.p_values(new)
+    sets = not_ruled_out(found[RESISTANT], found[SENSITIVE], confidence)
+    strange = {RESISTANT: (1 - known[label], 1 - new), SENSITIVE: (known[~label], new)}
+    for (name, (old, fresh)), inside in zip(strange.items(), sets, strict=True):
+        other = ConformalClassifier()
+        other.fit(old)
+        np.testing.assert_allclose(found[name], other.predict_p(fresh[:, None], smoothing=False)[:, 0])
+        theirs = other.predict_set(fresh[:, None], confidence=confidence, smoothing=False)[:, 0]
+        tie = np.isclose(found[name], 1 - confidence)  # where crepes keeps a class, and Vovk does not
+        np.testing.assert_array_equal(inside[~tie], theirs[~tie] == 1)
+        assert not inside[tie].any()
 
 
 @pytest.mark.parametrize("confidence", [0.8, 0.9])

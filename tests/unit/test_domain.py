@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 from scipy.stats import kstest
 from sklearn.decomposition import PCA
 
+from crossres_ml.models import domain
 from crossres_ml.models.domain import Domain
 
 RNG = np.random.default_rng(7)
@@ -110,3 +113,13 @@ def test_nothing_measured_has_no_distance() -> None:
 def test_company_and_order_do_not_matter(order: list[int]) -> None:
     new = lines(30, 10)
     np.testing.assert_allclose(DOMAIN.distance(new[order]), DOMAIN.distance(new)[order], rtol=1e-10)
+
+
+def test_forgotten_gaps_are_measured_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(domain, "_PATTERNS", 2)
+    rng = np.random.default_rng(3)
+    new = np.where(rng.random((12, 60)) < 0.2, np.nan, lines(12, 10))
+    few = replace(DOMAIN)
+    np.testing.assert_array_equal(few.distance(new), DOMAIN.distance(new))
+    np.testing.assert_array_equal(few.distance(new[::-1])[::-1], few.distance(new))
+    assert len(few._known) == 2

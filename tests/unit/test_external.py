@@ -125,6 +125,16 @@ def test_calibration_error_is_that_of_scikit_learns_bins(seed: int) -> None:
         assert found == pytest.approx(calibration_error(p[rows], y[rows], np.ones((1, len(rows))))[0])
 
 
+@pytest.mark.parametrize(("n", "seed"), [(60, 7), (150, 5), (300, 1)])
+def test_the_interval_of_a_small_calibration_error_holds_it(n: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    table = study(n, seed=seed)
+    table["label"] = (rng.random(n) < table.probability).astype(float)  # as calibrated as can be
+    table["group"] = table.index
+    row = measured(table).loc[(MODEL, ERROR)]
+    assert 0 <= row.low < row.value < row.high
+
+
 def test_calibration_error_at_the_ends() -> None:
     ends = np.array([0.0, 0.0, 1.0, 1.0])
     ones = np.ones((1, 4))

@@ -338,3 +338,21 @@ def test_only_wanted_columns_are_parsed(tmp_path: Path, monkeypatch: pytest.Monk
     table = profiles().join(pd.DataFrame(0.5, index=profiles().index, columns=[f"z{i}" for i in range(99)]))
     read_profiles(saved(table, tmp_path, "samples parquet"), FEATURES)
     assert {c for columns in asked for c in columns} <= {*GENES, "__index_level_0__"}
+
+
+@pytest.mark.parametrize(("size", "reads"), [(23, 1), (30, 1), (7, 3)])
+def test_a_table_of_one_chunk_is_read_once(tmp_path: Path, size: int, reads: int) -> None:
+    opened = open_profiles(saved(profiles(), tmp_path, "parquet"), FEATURES)
+    counted: list[int] = []
+    blocks = opened._side.blocks
+
+    def count(*given: object) -> object:
+        counted.append(1)
+        return blocks(*given)  # type: ignore[arg-type]
+
+    opened._side.blocks = count  # type: ignore[assignment,method-assign]
+    whole = [pd.concat([p.values for p in opened.chunks(size)]) for _ in range(3)]
+    assert len(counted) == reads
+    for table in whole[1:]:
+        pd.testing.assert_frame_equal(table, whole[0], check_exact=True)
+    assert opened.report["samples_without_values"] == {"count": 0, "ids": []}

@@ -61,7 +61,7 @@ class KernelMachine:
         """
         return self._mean(self.kernels.kernels(self.kernels.transform(X), self.inputs))
 
-    def _mean(self, cross: list[np.ndarray]) -> np.ndarray:
+    def _mean(self, cross: np.ndarray) -> np.ndarray:
         out = np.tile(self.mean, (len(cross[0]), 1))
         for k, a in zip(cross, self.coefficients, strict=True):
             out += k @ a

@@ -234,9 +234,7 @@ def _load_gp(told: dict[str, Any], folder: Path, profile: DrugProfile | None) ->
     centre = pd.Series(told["centre"], dtype=float)
 
     def both(X: Table) -> tuple[np.ndarray, np.ndarray]:
-        mean, variance = machine.predict_with_variance(
-            X, weights, lambda k: cho_solve((cholesky, True), k.T)
-        )
+        mean, variance = machine.predict_with_variance(X, weights, lambda k: cho_solve((cholesky, True), k.T))
         spread = told["scale"] * np.sqrt(np.maximum(variance + told["noise"], 0.0))
         return mean[:, 0], np.asarray(spread)
 

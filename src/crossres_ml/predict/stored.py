@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from crossres_ml.errors import ProfileError, preview
 from crossres_ml.predict.tables import ID, LINEAGE, MISSING, Positions, Table
 
-_CELLS = 1_000_000  # numbers held at a time
+_CELLS = 500_000  # numbers held at a time
 _MOST_ROWS = 65_536
 _GROUP_BYTES = 256 << 20
 _BUFFER = 1 << 16

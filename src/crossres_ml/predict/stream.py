@@ -31,7 +31,7 @@ from crossres_ml.predict.score import (
 
 log = logging.getLogger(__name__)
 SUFFIXES = (".csv", ".tsv", ".parquet")
-CHUNK = 8 * BLOCK
+CHUNK = 4 * BLOCK
 
 
 @dataclass(frozen=True)
