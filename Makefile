@@ -12,7 +12,7 @@ STAMP := $(VENV)/.made-from-$(firstword $(shell cat requirements.lock pyproject.
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install train audit scan atlas signatures calibrate test check check-style check-format check-types check-docs predict validate ui data smoke clean lock
+.PHONY: help install train audit scan atlas signatures calibrate test check check-style check-format check-types check-docs predict validate doctor ui data smoke clean lock
 
 help:  ## Show this list
 	@echo "Usage: make TARGET"
@@ -49,6 +49,9 @@ validate: $(STAMP)  ## Try a model on an independent study  PROFILES=.. RESPONSE
 		{ echo "usage: make validate PROFILES=profiles.csv RESPONSES=responses.csv TASK=radiation" >&2; exit 2; }
 	$(BIN)/crossres validate --profiles "$(PROFILES)" --responses "$(RESPONSES)" --task "$(TASK)" \
 		$(if $(MODEL),--model "$(MODEL)")
+
+doctor: $(STAMP)  ## Check installation, data, disk, models and the log of runs; say what to do
+	$(BIN)/crossres doctor
 
 ui: $(STAMP)  ## Open the log of all training runs in the browser
 	$(BIN)/crossres ui

@@ -311,6 +311,19 @@ def ui(
     raise typer.Exit(open_ui(tracking_uri, port))
 
 
+@app.command()
+def doctor(
+    results: Annotated[Path, typer.Option(help="Folder of results.")] = RESULTS,
+    tracking_uri: TrackingUri = "sqlite:///mlflow.db",
+    mirror: Mirror = None,
+) -> None:
+    """Check installation, data, disk, processors, models and MLflow's store; say what to do."""
+    from crossres_ml.doctor import examine
+    from crossres_ml.terminal import show_findings
+
+    raise typer.Exit(show_findings(examine(results, tracking_uri, mirror)))
+
+
 def main() -> None:
     """Run the command line; a user's error becomes a message and exit code 2, never a traceback."""
     try:

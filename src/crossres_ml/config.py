@@ -256,6 +256,13 @@ class TrainConfig(Frozen):
             raise ValueError(f"{', '.join(sorted(both))}: made of gp, which is not among the models")
         return models
 
+    @model_validator(mode="after")
+    def _side_models_are_models(self) -> TrainConfig:
+        """What a side run shows is held against the whole run of the same model."""
+        if strange := [n for n in self.side_models if n not in self.models]:
+            raise ValueError(f"side_models {', '.join(strange)}: not among the models")
+        return self
+
     def stand_in(self) -> TrainConfig:
         """Shorten the run for a simulated study that stands in for missing data.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from logging.handlers import MemoryHandler
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from crossres_ml.calibration import Calibrated
+    from crossres_ml.doctor import Finding
     from crossres_ml.workflow import Trained
 
 SIMULATED = "SIMULATED: no real data were used; nothing here is about biology"
@@ -245,6 +246,30 @@ def show_results(done: Trained) -> None:
     typer.echo("next:   make ui, or: make predict INPUT=profiles.csv OUTPUT=scores.csv")
     if done.kind == "simulated":
         typer.echo(SIMULATED)
+
+
+def show_findings(findings: Sequence[Finding]) -> int:
+    """Print what was looked at, and what to do.
+
+    Parameters
+    ----------
+    findings : sequence of Finding
+        As `crossres_ml.doctor.examine` gives them.
+
+    Returns
+    -------
+    int
+        1 where something is a problem, 0 else.
+    """
+    marks = {"good": "\u2713", "note": "\u00b7", "problem": "\u2717"}
+    for it in findings:
+        typer.echo(f"{marks[it.state]} {it.what + ':':<12} {it.state + ',' if it.state == 'problem' else ''}"
+                   f" {it.told}".rstrip())  # fmt: skip
+        if it.do:
+            typer.echo(f"  {'':<12}  -> {it.do}")
+    bad = sum(it.state == "problem" for it in findings)
+    typer.echo(f"{bad} problems" if bad else "nothing stands in the way")
+    return int(bad > 0)
 
 
 def show_calibration(done: Calibrated) -> None:

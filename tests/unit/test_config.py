@@ -159,10 +159,10 @@ def test_names_in_the_configuration_are_those_of_the_code() -> None:
 @pytest.mark.parametrize("name", ["mean_of_two", "product_of_two", "joint_gp"])
 def test_ways_to_both_need_the_process_that_they_are_made_of(tmp_path: Path, name: str) -> None:
     with pytest.raises(ConfigError, match=f"{name}: made of gp, which is not among the models"):
-        load_train_config(write(tmp_path, models=["prevalence", "ridge", name]))
-    assert name in load_train_config(write(tmp_path, models=["prevalence", "gp", name])).models
+        load_train_config(write(tmp_path, models=["lineage_mean", "ridge", name]))
+    assert name in load_train_config(write(tmp_path, models=["lineage_mean", "gp", name])).models
     alone = load_train_config(
-        write(tmp_path, models=["prevalence", "ridge", "stack"])
+        write(tmp_path, models=["lineage_mean", "ridge", "stack"])
     )  # a stack of what there is
     assert alone.models == ("prevalence", "ridge", "stack")
 
@@ -256,3 +256,10 @@ def test_a_study_that_stands_in_for_missing_data_is_short() -> None:
     few = config.model_copy(update={"audit": config.audit.model_copy(update={"draws": 19})})
     assert few.stand_in().audit.draws == 19  # type: ignore[union-attr]
     assert config.model_copy(update={"audit": None}).stand_in().audit is None
+
+
+def test_side_runs_are_of_models_that_are_run_whole(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="side_models gp: not among the models"):
+        load_train_config(
+            write(tmp_path, models=["lineage_mean", "ridge"], side_models=["lineage_mean", "gp"])
+        )
