@@ -258,7 +258,7 @@ class TrainConfig(Frozen):
 
     @model_validator(mode="after")
     def _side_models_are_models(self) -> TrainConfig:
-        """What a side run shows is held against the whole run of the same model."""
+        """Refuse side runs that have no whole run of their model to be held against."""
         if strange := [n for n in self.side_models if n not in self.models]:
             raise ValueError(f"side_models {', '.join(strange)}: not among the models")
         return self

@@ -160,7 +160,7 @@ def test_names_in_the_configuration_are_those_of_the_code() -> None:
 def test_ways_to_both_need_the_process_that_they_are_made_of(tmp_path: Path, name: str) -> None:
     with pytest.raises(ConfigError, match=f"{name}: made of gp, which is not among the models"):
         load_train_config(write(tmp_path, models=["lineage_mean", "ridge", name]))
-    assert name in load_train_config(write(tmp_path, models=["lineage_mean", "gp", name])).models
+    assert name in load_train_config(write(tmp_path, models=["lineage_mean", "ridge", "gp", name])).models
     alone = load_train_config(
         write(tmp_path, models=["lineage_mean", "ridge", "stack"])
     )  # a stack of what there is
