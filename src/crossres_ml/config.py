@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from crossres_ml.config_files import validate_file
 from crossres_ml.errors import ConfigError
@@ -256,12 +256,13 @@ class TrainConfig(Frozen):
             raise ValueError(f"{', '.join(sorted(both))}: made of gp, which is not among the models")
         return models
 
-    @model_validator(mode="after")
-    def _side_models_are_models(self) -> TrainConfig:
+    @field_validator("side_models")
+    @classmethod
+    def _run_whole(cls, side: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
         """Refuse side runs that have no whole run of their model to be held against."""
-        if strange := [n for n in self.side_models if n not in self.models]:
-            raise ValueError(f"side_models {', '.join(strange)}: not among the models")
-        return self
+        if strange := [n for n in side if n not in info.data.get("models", side)]:
+            raise ValueError(f"{', '.join(strange)}: not among the models")
+        return side
 
     def stand_in(self) -> TrainConfig:
         """Shorten the run for a simulated study that stands in for missing data.

@@ -26,6 +26,7 @@ from crossres_ml.models.bundle import RECIPE, load_bundle, save_bundle
 from crossres_ml.models.combine import Combination
 from crossres_ml.models.estimators import TrainingView
 from crossres_ml.models.fit import COMBINED, ModelSet
+from crossres_ml.models.parts import unused
 from crossres_ml.models.profile import DrugProfile
 from crossres_ml.models.registry import ESTIMATORS
 from crossres_ml.models.resistance import FittedModel, ResistanceModel
@@ -134,7 +135,10 @@ def test_recipe_describes_the_training_lines(saved: Saved) -> None:
     np.testing.assert_allclose(features.low, train.min(), atol=1e-7)
     np.testing.assert_allclose(features.high, train.max(), atol=1e-7)
     importance = saved.model.explain(saved.train).abs().sum()
-    assert set(importance.index) == set(saved.columns)  # no component of a profile among them
+    idle = unused(saved.model)
+    assert (importance[list(idle)] == 0).all()
+    assert bool(idle) == (saved.model.name in ("lightgbm", "lightgbm_class", "extra_trees", "elastic_net"))
+    assert set(importance.index) - idle == set(saved.columns)  # no component of a profile among them
     expected = importance[saved.columns] / importance.sum()
     np.testing.assert_allclose(features.share, expected, atol=1e-7)
     assert features.share.sum() == pytest.approx(1, abs=1e-4)
@@ -190,6 +194,7 @@ config = TrainConfig(
     seed=3, splits=SplitConfig(folds=2, repeats=1, lineage_min_lines=100), inner_folds=2, named_genes={},
     features=FeatureConfig(blocks=("rppa", "driver", "lineage")), tuning="quick",
     models=("prevalence", "ridge", "lightgbm", "extra_trees", "gp", "stack", "joint_gp"),
+    side_models=("prevalence", "ridge"),
 )
 splits = make_splits(cohort, config.splits, quantile=2 / 3)
 data = fold_data(cohort, config, task_matrix(cohort, config), list_folds(cohort, splits, config)[0])

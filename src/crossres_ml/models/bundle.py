@@ -33,6 +33,7 @@ from crossres_ml.models.parts import (
     save_model,
     save_profile,
     save_scorer,
+    unused,
 )
 from crossres_ml.models.profile import PREFIXES, DrugProfile
 from crossres_ml.models.reference import Reference
@@ -285,7 +286,7 @@ def _write_parts(
     X: pd.DataFrame, info: pd.DataFrame,
 ) -> dict[str, Any]:  # fmt: skip
     told = {"model": save_model(model, folder)}
-    shares = model.explain(X)
+    shares = model.explain(X).drop(columns=list(unused(model)))
     reads = any(c.startswith("gene_set:") for c in shares.columns)
     if scorer is not None and not (reads and {f"rna:{g}" for g in scorer.genes} <= set(X.columns)):
         scorer = None  # without all of its genes among the features no new sample can be scored

@@ -122,6 +122,10 @@ class Estimator(ABC):
         """Predictive standard deviation of the response; NaN where the model has none."""
         return self.score_and_spread(X)[1]
 
+    def use(self) -> np.ndarray | None:
+        """How much each of ``self.columns`` is used, 0 for not at all; None where all are."""
+        return None
+
     def centre(self) -> pd.Series:
         """Training mean of the predicted drug profile, for estimators that read it."""
         return pd.Series(dtype=float)

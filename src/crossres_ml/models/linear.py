@@ -47,6 +47,10 @@ class LinearPipeline(Estimator):
         values = self.weights_.explain(X[self.columns].to_numpy(dtype=float))
         return pd.DataFrame(values, X.index, self.columns)
 
+    def use(self) -> np.ndarray:
+        """Coefficient of each column."""
+        return self.weights_.coefficients
+
     def parameters(self) -> dict[str, Any]:
         """Parameters of the fitted final step."""
         return {**self.pipeline_[-1].get_params(), "n_features": len(self.columns)}

@@ -84,6 +84,27 @@ def reads_profile(model: FittedModel) -> bool:
     return isinstance(model, ResistanceModel | JointModel) and model.profile is not None
 
 
+def unused(model: FittedModel) -> set[str]:
+    """Name what a model was offered and does not use, which need not be read from anybody's table.
+
+    Parameters
+    ----------
+    model : FittedModel
+        Fitted.
+
+    Returns
+    -------
+    set of str
+        Features that no tree splits on and no coefficient weighs. None of a combination, which together uses
+        nearly all, nor of what reads the drug profile, which rests on features of its own.
+    """
+    if reads_profile(model) or not isinstance(model, ResistanceModel):
+        return set()
+    columns, use = model.estimator_.columns, model.estimator_.use()
+    gone = np.zeros(len(columns), dtype=bool) if use is None or not use.any() else use == 0
+    return {c for c, out in zip(columns, gone, strict=True) if out}
+
+
 def save_model(model: FittedModel, folder: Path, name: str = "model") -> dict[str, Any]:
     """Write the parts of a model.
 
@@ -223,7 +244,8 @@ def _of_arrays(told: dict[str, Any], model: Forest | LinearWeights) -> LoadedMod
 
 
 def _values(X: Table, told: dict[str, Any]) -> np.ndarray:
-    values: np.ndarray = X[told["columns"]].to_numpy(dtype=np.float32)
+    # columns that the model was offered and does not use are not asked for
+    values: np.ndarray = X.reindex(columns=told["columns"]).to_numpy(dtype=np.float32)
     return values
 
 

@@ -53,6 +53,10 @@ class LightGBMScore(Estimator):
         values = self.booster_.predict(X[self.columns].to_numpy(), pred_contrib=True, num_threads=1)
         return pd.DataFrame(np.asarray(values)[:, :-1], X.index, self.columns)
 
+    def use(self) -> np.ndarray:
+        """Count the splits on each column."""
+        return np.asarray(self.booster_.feature_importance("split"))
+
     def parameters(self) -> dict[str, Any]:
         """Parameters that the booster itself reports."""
         keep = ("objective", "learning_rate", "num_leaves", "min_data_in_leaf", "feature_fraction",
@@ -97,6 +101,11 @@ class ExtraTreesScore(Estimator):
         """Path attribution (see `Forest.explain`)."""
         values = Forest.of(self.pipeline_).explain(X[self.columns].to_numpy(dtype=np.float32))
         return pd.DataFrame(values, X.index, self.columns)
+
+    def use(self) -> np.ndarray:
+        """Count the splits on each column."""
+        forest = Forest.of(self.pipeline_)
+        return np.bincount(forest.feature[forest.left >= 0], minlength=len(self.columns))
 
     def parameters(self) -> dict[str, Any]:
         """Parameters of the fitted forest."""
