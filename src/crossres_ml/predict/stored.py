@@ -18,7 +18,7 @@ from crossres_ml.predict.tables import ID, LINEAGE, MISSING, Positions, Table
 _CELLS = 500_000  # numbers held at a time
 _MOST_ROWS = 65_536
 _GROUP_BYTES = 256 << 20
-_BUFFER = 1 << 16
+_BUFFER = 1 << 14
 
 
 def _text(values: pd.Series) -> pd.Series:
