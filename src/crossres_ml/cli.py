@@ -278,14 +278,13 @@ def predict(
     ] = None,
 ) -> None:
     """Score new profiles: probability, class and prediction set of resistance for every task."""
-    # LightGBM would import scikit-learn (a second) for interfaces that no saved model uses
-    sys.modules.setdefault("sklearn", None)  # type: ignore[arg-type]
     from crossres_ml.predict.score import FLOOR, Rules
     from crossres_ml.predict.stream import Asked, predict_file
-    from crossres_ml.terminal import show_progress
+    from crossres_ml.terminal import hidden, show_progress
 
     rules = Rules(threshold, confidence, 0.0 if allow_low_coverage else FLOOR)
-    with show_progress("samples", 1) as progress:
+    # LightGBM would import scikit-learn (a second) for interfaces that no saved model uses
+    with show_progress("samples", 1) as progress, hidden("sklearn"):
         asked = Asked(orientation, unit, mutations, rules, explain, normalise, tuple(plot or ()))
         done = predict_file(profiles, output, model, asked, progress=progress)
     typer.echo(f"{done.samples} samples: {done.output}")

@@ -51,6 +51,19 @@ def first_line() -> Iterator[Callable[[str], None]]:
 
 
 @contextmanager
+def hidden(package: str) -> Iterator[None]:
+    """Let libraries that would import a package for extras of theirs do without, unless it is there."""
+    if package in sys.modules:
+        yield
+        return
+    sys.modules[package] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        del sys.modules[package]
+
+
+@contextmanager
 def show_progress(what: str, every: int) -> Iterator[Callable[[int, int], None]]:
     """Show steps done, with the time left, on a terminal; elsewhere a line whenever ``every`` more are done.
 

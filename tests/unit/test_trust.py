@@ -56,6 +56,12 @@ def test_right_probabilities_are_told_from_wrong_ones() -> None:
     assert right.lines == 900
 
 
+@pytest.mark.parametrize(("n", "seed"), [(60, 1), (120, 6), (300, 5)])
+def test_the_interval_of_a_small_error_holds_it(n: int, seed: int) -> None:
+    told = calibration_table(rows(n, seed=seed), 100, 1).loc["radiation"]
+    assert 0 <= told.low < told.after < told.high
+
+
 def test_a_score_is_no_probability() -> None:
     table = rows(900)
     table["label"] = (np.random.default_rng(1).random(900) < 0.15).astype(float)

@@ -164,6 +164,26 @@ def _sets(rows: pd.DataFrame, metrics: tuple[str, ...]) -> Iterator[tuple[str, l
             yield str(model), whole, repeat.index.to_numpy()
 
 
+def centred(values: np.ndarray) -> np.ndarray:
+    """Move the draws of a calibration error to where its value is.
+
+    Lines drawn twice make bins noisier, so that most draws err more than the lines do, and percentiles of
+    the draws can miss the value (Davison & Hinkley 1997, Bootstrap Methods, 5.2: the bias is taken off).
+
+    Parameters
+    ----------
+    values : numpy.ndarray
+        The value of the data first, then the draws.
+
+    Returns
+    -------
+    numpy.ndarray
+        The same value first; draws that would be below 0, which no error is, are 0.
+    """
+    moved = values[1:] - np.nanmean(values[1:]) + values[0]
+    return np.concatenate([values[:1], np.maximum(moved, 0.0)])
+
+
 def interval(values: np.ndarray) -> dict[str, float]:
     """Value with its 95 % interval from bootstrap draws: bias-corrected percentiles.
 

@@ -9,7 +9,7 @@ import pandas as pd
 from statsmodels.stats.proportion import proportion_confint
 
 from crossres_ml.evaluation.calibration import calibration_error, error_by_chance
-from crossres_ml.evaluation.draws import interval
+from crossres_ml.evaluation.draws import centred, interval
 from crossres_ml.evaluation.metrics import METRICS, WITHOUT_DIRECTION, HeldOut, Weights, group_weights
 from crossres_ml.models.conformal import RESISTANT, SENSITIVE, half_error, not_ruled_out
 
@@ -83,17 +83,7 @@ def measure(
 def _values(data: dict[str, np.ndarray], weights: Weights, names: Any) -> Values:
     held_out = HeldOut(data, weights)
     out = {name: METRICS[name](held_out) for name in names}
-    return out | {ERROR: _centred(calibration_error(data["probability"], data["label"], weights))}
-
-
-def _centred(error: np.ndarray) -> np.ndarray:
-    """Move the draws of an error, but not its value, to where that is.
-
-    Lines drawn twice make bins noisier, so that most draws err more than the lines do, and percentiles of
-    the draws can miss the value (Davison & Hinkley 1997, Bootstrap Methods, 5.2: the bias is taken off).
-    """
-    moved = error - np.nanmean(error[1:]) + error[0]
-    return np.concatenate([error[:1], np.maximum(moved[1:], 0.0)])
+    return out | {ERROR: centred(calibration_error(data["probability"], data["label"], weights))}
 
 
 def _difference(one: Values, other: Values) -> Values:

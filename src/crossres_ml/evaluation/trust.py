@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import binomtest
 
-from crossres_ml.evaluation.draws import line_weights
+from crossres_ml.evaluation.draws import centred, line_weights
 from crossres_ml.models.conformal import RESISTANT, SENSITIVE, not_ruled_out
 
 BINS = 10
@@ -75,7 +75,7 @@ def calibration_table(rows: pd.DataFrame, draws: int, seed: int) -> pd.DataFrame
             w = lines.loc[r.model_id].to_numpy(dtype=float)
             drawn += [calibration_error(p, y, w[:, 1 + i]) / len(repeats) for i in range(draws)]
             perfect += [calibration_error(p, (rng.random(len(p)) < p).astype(float)) for _ in range(100)]
-        low, high = np.percentile(drawn, [2.5, 97.5])
+        low, high = np.percentile(centred(np.array([np.mean(found), *drawn]))[1:], [2.5, 97.5])
         out[str(task)] = {
             "lines": own.model_id.nunique(), "before": np.mean(before), "after": np.mean(found), "low": low,
             "high": high, "perfect": np.mean(perfect),
