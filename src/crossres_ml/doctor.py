@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import sqlite3
 import sys
@@ -15,6 +14,8 @@ from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from typing import Literal
 
+from packaging.requirements import Requirement
+
 from crossres_ml.artifacts import MANIFEST, is_intact
 from crossres_ml.errors import CrossresError, preview
 from crossres_ml.sources.registry import load_registry
@@ -25,7 +26,6 @@ PACKAGE = "crossres-ml"
 LEAST_MEMORY, LEAST_DISK = 4.0, 2.0
 """GB: a default run on two cores took 3.1 of memory; results, MLflow and data take under 1 of disk."""
 _GB = 1e9
-_BOUND = re.compile(r"^([A-Za-z0-9_.-]+).*?>=\s*([0-9.]+)")
 
 
 @dataclass(frozen=True)
@@ -91,27 +91,25 @@ def check_python() -> Finding:
 
 def check_packages() -> Finding:
     """Compare what is installed with what the project asks for."""
-    bad, count = [], 0
-    for asked in requires(PACKAGE) or []:
-        if "extra ==" in asked or not (found := _BOUND.match(asked)):
-            continue
-        name, least = found.groups()
-        count += 1
-        try:
-            own = version(name)
-        except PackageNotFoundError:
-            bad.append(f"{name} is not installed")
-            continue
-        if _numbers(own) < _numbers(least):
-            bad.append(f"{name} {own} is older than {least}")
-    if bad:
+    asked = [Requirement(r) for r in requires(PACKAGE) or []]
+    asked = [r for r in asked if r.marker is None or r.marker.evaluate({"extra": ""})]
+    if bad := [told for r in asked if (told := _wrong(r))]:
         return Finding("packages", "problem", preview(bad), "make install")
-    return Finding("packages", "good", f"{count} present, new enough; {PACKAGE} {version(PACKAGE)}")
+    return Finding("packages", "good", f"{len(asked)} present, new enough; {PACKAGE} {version(PACKAGE)}")
 
 
-def _numbers(text: str) -> tuple[int, ...]:
-    """Release part of a version, for comparison with a lower bound."""
-    return tuple(int(n) for n in re.findall(r"\d+", re.split(r"[a-z+]", text, maxsplit=1)[0]))
+def _wrong(asked: Requirement) -> str:
+    """Say what is wrong with an installed package; nothing where it is as asked for."""
+    try:
+        own = version(asked.name)
+    except PackageNotFoundError:
+        return f"{asked.name} is not installed"
+    if asked.specifier.contains(own, prereleases=True):
+        return ""
+    least = [
+        s.version for s in asked.specifier if s.operator == ">=" and not s.contains(own, prereleases=True)
+    ]
+    return f"{asked.name} {own} is " + (f"older than {least[0]}" if least else f"not {asked.specifier}")
 
 
 def check_processors() -> Finding:
@@ -212,7 +210,7 @@ def check_models(results: Path) -> Finding:
     folders = sorted(p.parent for p in (results / "models").glob(f"*/{MANIFEST}"))
     if not folders:
         return Finding("models", "note", f"none in {results}", "make train")
-    if bad := [f"{f.name}: {preview(is_intact(f))}" for f in folders if is_intact(f)]:
+    if bad := [f"{f.name}: {preview(parts)}" for f in folders if (parts := is_intact(f))]:
         do = "train again, or copy the folder again"
         return Finding("models", "problem", f"missing or altered parts, {preview(bad)}", do)
     return Finding("models", "good", f"{preview(f.name for f in folders)} in {results}")

@@ -98,10 +98,19 @@ def test_packages(sound: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("pair", [("1.9", "1.10"), ("2.0rc1", "2.1"), ("3.0.0", "3.0.1"), ("0.14.4", "0.15")])
-def test_versions_compare_as_packaging_does(pair: tuple[str, str]) -> None:
-    low, high = pair
-    assert (doctor._numbers(low) < doctor._numbers(high)) == (Version(low) < Version(high))
-    assert (doctor._numbers(high) < doctor._numbers(low)) == (Version(high) < Version(low))
+def test_versions_compare_as_packaging_does(
+    pair: tuple[str, str], sound: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for own, least in (pair, pair[::-1]):
+        monkeypatch.setattr(doctor, "requires", lambda name, least=least: [f"numpy>={least}"])
+        monkeypatch.setattr(doctor, "version", lambda name, own=own: own)
+        assert (doctor.check_packages().state == "problem") == (Version(own) < Version(least))
+
+
+def test_a_version_that_is_shut_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "requires", lambda name: ["numpy>=1,!=2.5", "pandas<3"])
+    monkeypatch.setattr(doctor, "version", lambda name: {"numpy": "2.5"}.get(name, "3.1"))
+    assert doctor.check_packages().told == "numpy 2.5 is not !=2.5,>=1, pandas 3.1 is not <3"
 
 
 @pytest.mark.parametrize(("memory", "state"), [(2, "problem"), (8, "good")])
