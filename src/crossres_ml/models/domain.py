@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 from scipy.linalg import eigh
@@ -104,22 +104,16 @@ class Domain:
     def _loads(self) -> np.ndarray:
         return np.asarray(self.components.T * np.sqrt(self.variance - self.noise))
 
-    def _inner(self, pattern: bytes) -> np.ndarray:
-        """Woodbury: the covariance of what was measured is loads loads' + noise I on these features.
-
-        Samples of one table mostly lack the same features, so the last ones are kept.
-        """
-        if pattern not in self._known:
-            while len(self._known) >= _PATTERNS:
-                self._known.pop(next(iter(self._known)))
-            mask = np.unpackbits(np.frombuffer(pattern, np.uint8), count=len(self.centre)).astype(bool)
-            part = self._loads[mask]
-            self._known[pattern] = part.T @ part + self.noise * np.eye(part.shape[1])
-        return self._known[pattern]
-
     @cached_property
-    def _known(self) -> dict[bytes, np.ndarray]:
-        return {}
+    def _inner(self) -> Callable[[bytes], np.ndarray]:
+        # samples of one table mostly lack the same features
+        return lru_cache(_PATTERNS)(self._covariance)
+
+    def _covariance(self, pattern: bytes) -> np.ndarray:
+        """Woodbury: the covariance of what was measured is loads loads' + noise I on these features."""
+        mask = np.unpackbits(np.frombuffer(pattern, np.uint8), count=len(self.centre)).astype(bool)
+        part = self._loads[mask]
+        return np.asarray(part.T @ part + self.noise * np.eye(part.shape[1]))
 
     def percentile(self, X: np.ndarray) -> np.ndarray:
         """Place samples among the training lines.
