@@ -106,6 +106,8 @@ class FittedModel(ABC):
         Learned from ``cross_scores``.
     conformal : Conformal
         Learned from ``cross_scores`` too.
+    by_itself : bool
+        Whether no bit of a line's score depends on the lines that are scored with it.
     """
 
     name: str
@@ -115,6 +117,7 @@ class FittedModel(ABC):
     inner_spearman: float
     calibration: Calibration
     conformal: Conformal
+    by_itself: bool = False
 
     @abstractmethod
     def score(self, X: pd.DataFrame) -> np.ndarray:
