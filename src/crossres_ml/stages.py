@@ -24,7 +24,8 @@ from crossres_ml.audit.save import write_audit
 from crossres_ml.cohort.cohort import Cohort
 from crossres_ml.cohort.labels import scored_lines
 from crossres_ml.cohort.missing import count_missing
-from crossres_ml.config import TASKS, AuditConfig, TaskName, TrainConfig
+from crossres_ml.config import AuditConfig, TrainConfig
+from crossres_ml.config_names import TASKS, TaskName
 from crossres_ml.evaluation.across import across_responses
 from crossres_ml.evaluation.alarms import check_features, check_permuted, check_radiation_r2
 from crossres_ml.evaluation.comparisons import compare_both, learning_curve

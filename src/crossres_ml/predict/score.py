@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from crossres_ml.config import TASKS
+from crossres_ml.config_names import TASKS
 from crossres_ml.errors import BundleError, ProfileError, preview
 from crossres_ml.models.bundle import RECIPE, Bundle, load_bundle
 from crossres_ml.models.conformal import RESISTANT, SENSITIVE, half_error, prediction_set

@@ -9,7 +9,8 @@ import yaml
 
 from crossres_ml.artifacts import atomic
 from crossres_ml.cohort.cohort import RESPONSES
-from crossres_ml.config import TASKS, TrainConfig
+from crossres_ml.config import TrainConfig
+from crossres_ml.config_names import TASKS
 from crossres_ml.evaluation.skill import is_baseline
 from crossres_ml.models.registry import ABOUT
 from crossres_ml.report import tables

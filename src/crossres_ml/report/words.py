@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from crossres_ml.config import TASKS, TaskName
+from crossres_ml.config_names import TASKS, TaskName
 from crossres_ml.evaluation.skill import better
 from crossres_ml.models.registry import ABOUT
 from crossres_ml.report.summary import Interval, SplitMode, Summary

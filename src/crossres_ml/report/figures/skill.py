@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from crossres_ml.config import TASKS, TaskName
+from crossres_ml.config_names import TASKS, TaskName
 from crossres_ml.evaluation.comparisons import BOTH_METRICS
 from crossres_ml.evaluation.skill import is_baseline
 from crossres_ml.report.figures.base import KINDS, RED, ROW, WIDTH, Run, forest, legend, mark, new, rows
