@@ -43,13 +43,8 @@ from crossres_ml.report.cards import Ingredients, model_card
 from crossres_ml.report.figures import draw_figures
 from crossres_ml.report.html import write_report
 from crossres_ml.report.summary import (
-    DataSummary,
-    NamedGene,
-    SkillTables,
-    Summary,
-    build_summary,
-    summarise_task,
-)
+    DataSummary, NamedGene, SkillTables, Summary, build_summary, summarise_task,
+)  # fmt: skip
 from crossres_ml.splits import describe_splits, make_splits
 
 log = logging.getLogger(__name__)
