@@ -43,7 +43,12 @@ from crossres_ml.report.cards import Ingredients, model_card
 from crossres_ml.report.figures import draw_figures
 from crossres_ml.report.html import write_report
 from crossres_ml.report.summary import (
-    DataSummary, NamedGene, SkillTables, Summary, build_summary, summarise_task,
+    DataSummary,
+    NamedGene,
+    SkillTables,
+    Summary,
+    build_summary,
+    summarise_task,
 )  # fmt: skip
 from crossres_ml.splits import describe_splits, make_splits
 
@@ -111,13 +116,9 @@ def run_stages(
 
 
 def _compute(
-    cohort: Cohort,
-    config: TrainConfig,
-    claims: Claims | None,
-    results: Path,
-    work: Work,
+    cohort: Cohort, config: TrainConfig, claims: Claims | None, results: Path, work: Work,
     times: dict[str, float],
-) -> Summary:
+) -> Summary:  # fmt: skip
     write_cohort(cohort, results)
     check_features(cohort)
     (results / "config.yaml").write_text(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))
