@@ -183,9 +183,7 @@ def context(results: Path, summary: Summary, *, base: str = "") -> dict[str, Any
         "unresolved": tables.records(results / "unresolved.csv", dtype=str),
         "named": named,
         "genes_in_words": tables.genes_in_words(named),
-        "figures": embedded(
-            results / "figures", FIGURES, CAPTIONS, alts, {k: base + v for k, v in SOURCES.items()}
-        ),
+        "figures": embedded(results / "figures", FIGURES, CAPTIONS, alts, sources),
         "limits": LIMITS.split("\n\n"),
         "parameters": text,
         "versions": versions(),
