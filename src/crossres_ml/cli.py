@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from crossres_ml.cli_options import RESULTS, ConfigFile, Data, Jobs, Mirror, TrackingUri
+from crossres_ml.cli_runs import runs
 from crossres_ml.cli_scan import scans
 from crossres_ml.cli_validate import validation
 from crossres_ml.errors import CrossresError, SourceError
@@ -36,6 +37,7 @@ data = typer.Typer(
 app.add_typer(data, name="data")
 app.add_typer(scans)
 app.add_typer(validation)
+app.add_typer(runs)
 
 
 def _version(asked: bool) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -163,7 +163,7 @@ def _other_responses(one: pd.DataFrame, two: pd.DataFrame) -> list[str]:
     return ["percentile ranks of the responses were learned on other training lines"]
 
 
-def _sets(rows: pd.DataFrame) -> dict[frozenset[str], tuple[object, object]]:
+def _sets(rows: pd.DataFrame) -> dict[frozenset[str], tuple[Hashable, ...]]:
     """Lines of a held-out set -> its repeat and fold."""
     return {frozenset(part.model_id): key for key, part in rows.groupby(["repeat", "fold"])}
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import mlflow
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
+from crossres_ml.doctor import check_store
 from crossres_ml.errors import RunError
 from crossres_ml.evaluation.two_runs import COMPARED, TwoRuns, compare_runs
 from crossres_ml.tracking.runs import find_run, label, read_predictions, started
@@ -24,14 +24,11 @@ class Side:
     ----------
     run_id, name, started : str
         As MLflow knows it.
-    model : str
-        Whose predictions they are: the champion's, where it is a whole training.
     """
 
     run_id: str
     name: str
     started: str
-    model: str
 
 
 @dataclass(frozen=True)
@@ -98,19 +95,17 @@ def compare(first: str, second: str, uri: str) -> Compared:
     return Compared(
         task=str(own.task.iloc[0]),
         simulated=one.data.tags.get("data") == "SIMULATED",
-        first=_side(one, str(own.model.iloc[0])),
-        second=_side(two, str(other.model.iloc[0])),
+        first=_side(one),
+        second=_side(two),
         found=found,
     )
 
 
 def _check_store(uri: str) -> None:
-    """Refuse a local store that is not there: asking MLflow would make an empty one."""
-    path = Path(uri.removeprefix("sqlite:///"))
-    if uri.startswith("sqlite:///") and not path.is_file():
-        raise RunError(
-            f"{path} is not there", where="--tracking-uri", do="name the store of the runs, or train first"
-        )
+    """Refuse a local store that is not there, of which MLflow would make an empty one, or is none."""
+    finding = check_store(uri)
+    if uri.startswith("sqlite:///") and finding.state != "good":
+        raise RunError(finding.told, where="--tracking-uri", do=finding.do)
 
 
 def _setting(client: MlflowClient, run: Run, name: str) -> str | None:
@@ -120,5 +115,5 @@ def _setting(client: MlflowClient, run: Run, name: str) -> str | None:
     return known.data.params.get(name)
 
 
-def _side(run: Run, model: str) -> Side:
-    return Side(run.info.run_id, str(run.info.run_name), started(run), model)
+def _side(run: Run) -> Side:
+    return Side(run.info.run_id, str(run.info.run_name), started(run))

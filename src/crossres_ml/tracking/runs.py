@@ -98,11 +98,11 @@ def find_run(client: MlflowClient, asked: str) -> Run:
     if not found:
         what, shown = (
             f"no run is called {asked!r}",
-            [r for r in runs if "mlflow.parentRunId" not in r.data.tags],
+            [r for r in runs if "champion" in r.data.tags],
         )
     listed = [f"\n    {label(r)}, {names[r.info.experiment_id]}" for r in shown[:_SHOWN]]
     more = f"\n    and {len(shown) - _SHOWN} more" if len(shown) > _SHOWN else ""
-    last = "" if found or not listed else "; the last ones are:"
+    last = "" if found or not listed else "; the last trainings are:"
     raise RunError(
         what + (":" if found else last) + "".join(listed) + more,
         where="the runs in MLflow",

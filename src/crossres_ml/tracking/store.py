@@ -16,12 +16,12 @@ NOTE = "mlflow.note.content"
 """The tag that the UI shows as description."""
 PREFIX = "crossres-"
 _TRAINING = (
-    "A run with children is one training: the champion's numbers, figures and `report.html`; its children are "
-    "the models compared."
+    "A run with children is one training: the champion's numbers, figures and `report.html`; its children "
+    "are the models compared."
 )
 EXPERIMENTS = {
     "radiation": f"Models of resistance to **radiation**. {_TRAINING}",
-    "chemotherapy": f"Models of resistance to **chemotherapy**, in lines that have radiation too. {_TRAINING}",
+    "chemotherapy": f"Models of resistance to **chemotherapy**, in lines with radiation data. {_TRAINING}",
     "cross": f"Models of resistance to **both**, radiation and chemotherapy. {_TRAINING}",
     "models": "The models of all tasks of a training together, as they are served.",
     "audit": "Audits of the review's claims: how many claims got which verdict, with all tables.",
