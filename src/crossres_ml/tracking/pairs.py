@@ -77,8 +77,8 @@ def compare(first: str, second: str, uri: str) -> Compared:
     _check_store(uri)
     with quiet():
         mlflow.set_tracking_uri(uri)
-        client = MlflowClient()
         try:
+            client = MlflowClient()
             one, two = find_run(client, first), find_run(client, second)
             if one.info.run_id == two.info.run_id:
                 raise RunError(f"both are the same run: {label(one)}", do="name two runs")
@@ -87,7 +87,7 @@ def compare(first: str, second: str, uri: str) -> Compared:
         except MlflowException as error:
             raise RunError(
                 f"MLflow does not answer: {str(error).splitlines()[0]}", where=uri,
-                do="crossres doctor looks at the store",
+                do="give a store that answers as --tracking-uri, such as sqlite:///mlflow.db",
             ) from error  # fmt: skip
     # a class that was cut elsewhere is another class, and an AUROC of it another measure
     metrics = COMPARED if defined[0] == defined[1] else ("spearman",)

@@ -88,7 +88,8 @@ def _parent(
         _inputs(results, summary)
         log_metrics(section, section.champion)
         log_predictions(rows[rows.model == section.champion])
-        for file in (*_TABLES, f"shap_{task}.csv", "report.html"):
+        card = f"models/{task}/MODEL_CARD.md"
+        for file in (*_TABLES, f"shap_{task}.csv", card, "report.html"):
             mlflow.log_artifact(str(results / file))
         mlflow.log_artifacts(str(results / "figures"), "figures")
         places = [_child(results, task, summary, model, tags, rows) for model in section.models]
