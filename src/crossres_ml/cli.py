@@ -309,6 +309,7 @@ def ui(
     """Open the MLflow UI on the runs of this folder."""
     from crossres_ml.tracking import open_ui
 
+    typer.echo(f"http://127.0.0.1:{port}: choose Model training at the top left, then an experiment")
     raise typer.Exit(open_ui(tracking_uri, port))
 
 
