@@ -6,8 +6,12 @@ import json
 import subprocess
 import sys
 
+import numpy as np
+import pandas as pd
 import pytest
 from test_comparisons import predictions
+
+from crossres_ml.evaluation.two_runs import DIFFERENCE, compare_runs
 
 CODE = """
 import json, logging, sys
@@ -32,7 +36,7 @@ log.addHandler(Keep())
 client = mlflow.MlflowClient()
 client.create_registered_model("m")
 ids, aliases, notes = {}, [], []
-for name in ("first", "equal", "worse", "better", "elsewhere", "bare"):
+for name in ("first", "equal", "worse", "by_chance", "better", "elsewhere", "bare"):
     with mlflow.start_run(run_name=name) as run:
         if name != "bare":
             log_predictions(pd.read_parquet(folder / f"{name}.parquet"))
@@ -70,6 +74,17 @@ print(json.dumps(found | {"made": (folder / "none.db").exists()}))
 """
 
 
+def by_chance(first: pd.DataFrame) -> pd.DataFrame:
+    """A run that is above the first, but by no more than chance."""
+    for seed in range(50):
+        noise = np.random.default_rng(seed).normal(size=len(first))
+        other = first.assign(score=first.score + 0.5 * noise)
+        difference = compare_runs(other, first, ("spearman",)).of("spearman", DIFFERENCE)
+        if difference["low"] < 0 < difference["value"]:
+            return other
+    raise AssertionError("no noise helps by chance")
+
+
 @pytest.fixture(scope="module")
 def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
     folder = tmp_path_factory.mktemp("runs")
@@ -79,6 +94,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
         table[table.model == name].to_parquet(folder / f"{name}.parquet")
     first = table[table.model == "first"]
     first.to_parquet(folder / "equal.parquet")
+    by_chance(first).to_parquet(folder / "by_chance.parquet")
     best = table[table.model == "better"]
     best.assign(model_id="X" + best.model_id, score=best.response).to_parquet(folder / "elsewhere.parquet")
     first.assign(task="cross").to_parquet(folder / "other_task.parquet")
@@ -91,18 +107,20 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
 
 
 def test_champion_moves_only_to_what_is_shown_to_be_better(found: dict[str, list[str]]) -> None:
-    assert [int(v) for v in found["aliases"]] == [1, 1, 1, 4, 4, 4]
-    first, equal, worse, better, elsewhere, bare = found["said"]
+    assert [int(v) for v in found["aliases"]] == [1, 1, 1, 1, 5, 5, 5]
+    first, equal, worse, chance, better, elsewhere, bare = found["said"]
     assert first == "m: version 1 is the first champion"
     assert equal == (
         "m: version 1 stays champion: version 2 minus version 1 is +0.000 (+0.000 to +0.000) in Spearman on "
         "90 held-out lines, which does not lie above 0"
     )
     assert worse.startswith("m: version 1 stays champion: version 3 minus version 1 is -0.")
-    assert better.startswith("m: version 4 is the champion now: version 4 minus version 1 is +0.")
+    assert chance.startswith("m: version 1 stays champion: version 4 minus version 1 is +0.0")
+    assert chance.endswith("which does not lie above 0")
+    assert better.startswith("m: version 5 is the champion now: version 5 minus version 1 is +0.")
     assert better.endswith("which is above 0")
-    assert elsewhere.startswith("m: version 4 stays champion: version 5 cannot be compared with it: 0 lines")
-    assert "version 6 cannot be compared with it: the run has no held-out predictions" in bare
+    assert elsewhere.startswith("m: version 5 stays champion: version 6 cannot be compared with it: 0 lines")
+    assert "version 7 cannot be compared with it: the run has no held-out predictions" in bare
     for said, note in zip(found["said"], found["notes"], strict=True):
         assert note == f"When it was registered: {said.removeprefix('m: ')}."
 
