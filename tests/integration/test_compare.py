@@ -73,7 +73,7 @@ def test_every_run_of_a_task_has_its_own_predictions(logged: dict[str, dict]) ->
         if "model" in tags or "champion" in tags:
             assert "predictions.parquet" in logged["files"][run_id]
         if "champion" in tags:
-            assert {"report.html", "MODEL_CARD.md", "figures"} <= set(logged["files"][run_id])
+            assert {"report.html", "MODEL_CARD.md", "DATASHEET.md", "figures"} <= set(logged["files"][run_id])
 
 
 def test_the_command_compares_two_runs(run: Run) -> None:

@@ -100,6 +100,11 @@ class Bundle:
         """``real`` or ``simulated``: what it was trained on."""
         return str(self.recipe["data"]["kind"])
 
+    @property
+    def by_itself(self) -> bool:
+        """Whether no bit of a sample's score depends on which samples are scored with it."""
+        return self.model.by_itself and self.profile is None and self.scorer is None
+
     def with_gene_sets(self, X: pd.DataFrame) -> pd.DataFrame:
         """Score the gene sets of samples that have all their genes, where no score is given.
 
@@ -205,6 +210,7 @@ def save_bundle(
     names: pd.DataFrame | None = None,
     lines: pd.DataFrame | None = None,
     trained: TrainingLines | None = None,
+    datasheet: str | None = None,
 ) -> None:
     """Write a fitted model to a new folder.
 
@@ -234,6 +240,8 @@ def save_bundle(
         ``lineage`` and ``group`` of the training lines; without it, lines of unknown lineage, unrelated.
     trained : TrainingLines, optional
         The lines that it learned from; without them it cannot be validated on another study.
+    datasheet : str, optional
+        What the data are, in Markdown.
 
     Raises
     ------
@@ -266,7 +274,9 @@ def save_bundle(
         "versions": versions(),
     }
     write_json(folder / RECIPE, recipe)
-    (folder / "MODEL_CARD.md").write_text(card, encoding="utf-8")
+    for name, text in (("MODEL_CARD.md", card), ("DATASHEET.md", datasheet)):
+        if text is not None:
+            (folder / name).write_text(text, encoding="utf-8")
     write_manifest(folder, key="bundle")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from crossres_ml.config import TaskName
+from crossres_ml.config_names import TaskName
 from crossres_ml.evaluation.skill import is_baseline
 from crossres_ml.models.registry import ABOUT
 from crossres_ml.report.summary import SplitMode, Summary, TaskSummary

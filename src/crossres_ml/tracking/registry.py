@@ -82,16 +82,19 @@ def offer_champion(name: str, version: str) -> None:
         The new version.
     """
     client = MlflowClient()
-    current = client.get_registered_model(name).aliases.get(CHAMPION)
-    if current is None:
+    try:
+        current = client.get_registered_model(name).aliases.get(CHAMPION)
         moves, why = True, f"version {version} is the first champion"
+        if current is not None:
+            moves, why = _judge(client, name, version, str(current))
+        if moves:
+            client.set_registered_model_alias(name, CHAMPION, version)
+        told = client.get_model_version(name, version).description or ""
+        client.update_model_version(name, version, f"{told} When it was registered: {why}.".strip())
+    except MlflowException as error:  # as a server may keep its aliases to itself
+        log.warning("%s: version %s is registered, but not offered as champion: %s", name, version, error)
     else:
-        moves, why = _judge(client, name, version, str(current))
-    if moves:
-        client.set_registered_model_alias(name, CHAMPION, version)
-    told = client.get_model_version(name, version).description or ""
-    client.update_model_version(name, version, f"{told} When it was registered: {why}.".strip())
-    log.info("%s: %s", name, why)
+        log.info("%s: %s", name, why)
 
 
 def _judge(client: MlflowClient, name: str, version: str, current: str) -> tuple[bool, str]:

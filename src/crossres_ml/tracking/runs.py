@@ -94,17 +94,14 @@ def find_run(client: MlflowClient, asked: str) -> Run:
     found = found or [r for r in runs if asked and (asked == _name(r) or r.info.run_id.startswith(asked))]
     if len(found) == 1:
         return found[0]
-    what, shown = f"several runs are called {asked!r}", found
-    if not found:
-        what, shown = (
-            f"no run is called {asked!r}",
-            [r for r in runs if "champion" in r.data.tags],
-        )
+    shown = found or [r for r in runs if "champion" in r.data.tags]
+    what = f"several runs are called {asked!r}:" if found else f"no run is called {asked!r}"
+    if shown and not found:
+        what += "; the last trainings are:"
     listed = [f"\n    {label(r)}, {names[r.info.experiment_id]}" for r in shown[:_SHOWN]]
     more = f"\n    and {len(shown) - _SHOWN} more" if len(shown) > _SHOWN else ""
-    last = "" if found or not listed else "; the last trainings are:"
     raise RunError(
-        what + (":" if found else last) + "".join(listed) + more,
+        what + "".join(listed) + more,
         where="the runs in MLflow",
         do="give the id, or as many of its first characters as no other run has; crossres ui shows all",
     )

@@ -8,7 +8,8 @@ import mlflow
 import pandas as pd
 from mlflow.data.pandas_dataset import from_pandas
 
-from crossres_ml.config import TaskName, TrainConfig
+from crossres_ml.config import TrainConfig
+from crossres_ml.config_names import TaskName
 from crossres_ml.evaluation.skill import is_baseline
 from crossres_ml.report.summary import Summary
 from crossres_ml.tracking.folders import log_audit
@@ -89,7 +90,7 @@ def _parent(
         log_metrics(section, section.champion)
         log_predictions(rows[rows.model == section.champion])
         card = f"models/{task}/MODEL_CARD.md"
-        for file in (*_TABLES, f"shap_{task}.csv", card, "report.html"):
+        for file in (*_TABLES, f"shap_{task}.csv", card, "DATASHEET.md", "report.html"):
             mlflow.log_artifact(str(results / file))
         mlflow.log_artifacts(str(results / "figures"), "figures")
         places = [_child(results, task, summary, model, tags, rows) for model in section.models]
