@@ -10,8 +10,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from playwright.sync_api import Browser
 from threadpoolctl import threadpool_limits
 
+from browser import chromium
 from crossres_ml.cohort.build import build_cohort
 from crossres_ml.cohort.cohort import DRUG_COLUMNS, RESPONSES, Cohort
 from crossres_ml.config import FeatureConfig, Panels, SplitConfig, TrainConfig, load_panels
@@ -42,6 +44,13 @@ def logs_as_they_were() -> Iterator[None]:
     logger.handlers[:] = handlers
     logger.setLevel(level)
     logger.propagate = propagate
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """A headless browser, of a module: while it is open, no other code can run an event loop."""
+    with chromium() as started:
+        yield started
 
 
 @pytest.fixture(scope="session")

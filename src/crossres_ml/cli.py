@@ -13,6 +13,7 @@ import typer
 
 from crossres_ml.cli_options import RESULTS, ConfigFile, Data, Jobs, Mirror, TrackingUri
 from crossres_ml.cli_report import reports
+from crossres_ml.cli_runs import runs
 from crossres_ml.cli_scan import scans
 from crossres_ml.cli_validate import validation
 from crossres_ml.errors import CrossresError, SourceError
@@ -38,6 +39,7 @@ app.add_typer(data, name="data")
 app.add_typer(reports)
 app.add_typer(scans)
 app.add_typer(validation)
+app.add_typer(runs)
 
 
 def _version(asked: bool) -> None:
@@ -309,6 +311,7 @@ def ui(
     """Open the MLflow UI on the runs of this folder."""
     from crossres_ml.tracking import open_ui
 
+    typer.echo(f"http://127.0.0.1:{port}: choose Model training at the top left, then an experiment")
     raise typer.Exit(open_ui(tracking_uri, port))
 
 

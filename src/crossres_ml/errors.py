@@ -72,6 +72,10 @@ class ValidationError(CrossresError):
     """Predictions cannot be held against the responses given."""
 
 
+class RunError(CrossresError):
+    """A logged run cannot be found, or two cannot be compared."""
+
+
 def preview(values: Iterable[object], limit: int = 8) -> str:
     """Join the first values for a message and count the others.
 

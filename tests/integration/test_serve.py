@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
 import json
 import os
 import shutil
-import signal
-import socket
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -21,13 +17,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from servers import serving
 from trained import Run, crossres, profiles
 
 import crossres_ml
 
 pytestmark = pytest.mark.xdist_group("train")
 SERVED = "models:/crossres-simulated/latest"
-START, STOP = 120, 30  # seconds
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 """As in the tests themselves: products cut up among threads may differ in the last bit."""
 
@@ -117,48 +113,9 @@ def test_nothing_is_pickled_and_the_code_is_of_the_package(run: Run) -> None:
 @pytest.fixture(scope="module")
 def server(run: Run) -> Iterator[str]:
     """The command of the README on a free port; stopped as a user stops it."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", SERVED, "--env-manager", "local"]
-    log = run.folder / "server.log"
-    with log.open("w") as out:
-        process = subprocess.Popen(
-            [*command, "-p", str(port)], cwd=run.folder, env=own_env(), stdout=out, stderr=out,
-            start_new_session=True,
-        )  # fmt: skip
-    url = f"http://127.0.0.1:{port}"
-    try:
-        wait_for(url, process, log)
+    with serving(command, "-p", run.folder, own_env(), "ping") as url:
         yield url
-        os.killpg(process.pid, signal.SIGINT)  # Ctrl-C
-        process.wait(STOP)
-        assert stopped(port)
-    finally:
-        with contextlib.suppress(ProcessLookupError):  # nobody is left, as it should be
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-
-
-def stopped(port: int) -> bool:
-    end = time.monotonic() + STOP
-    while time.monotonic() < end:
-        with socket.socket() as door:
-            if door.connect_ex(("127.0.0.1", port)):
-                return True
-        time.sleep(0.2)
-    return False
-
-
-def wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    end = time.monotonic() + START
-    while time.monotonic() < end and process.poll() is None:
-        try:
-            with urllib.request.urlopen(f"{url}/ping", timeout=5):
-                return
-        except OSError:
-            time.sleep(0.3)
-    raise AssertionError(f"no server: {log.read_text()}")
 
 
 def post(url: str, body: object, kind: str = "application/json") -> tuple[int, Any]:
