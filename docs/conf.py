@@ -35,7 +35,7 @@ html_copy_source = False
 
 
 def _skip(app, what, name, obj, skip, options):
-    """Leave out names of types, which autodoc takes for classes and cannot sign, and what scikit-learn adds."""
+    """Leave out names of types, which autodoc cannot sign, and what scikit-learn adds."""
     return True if isinstance(obj, GenericAlias) or name.endswith("_request") else None
 
 
