@@ -17,11 +17,7 @@ myst_enable_extensions = ["colon_fence"]
 
 # `name` in a docstring is an object where there is one of this name, else code.
 default_role = "py:obj"
-autodoc_default_options = {
-    "members": True,
-    "member-order": "bysource",
-    "no-value": True,
-}
+autodoc_default_options = {"members": True, "member-order": "bysource"}
 autodoc_preserve_defaults = True
 numpydoc_show_class_members = False
 python_maximum_signature_line_length = 88
@@ -35,8 +31,9 @@ html_copy_source = False
 
 
 def _skip(app, what, name, obj, skip, options):
-    """Leave out names of types, which autodoc cannot sign, and what scikit-learn adds."""
-    return True if isinstance(obj, GenericAlias) or name.endswith("_request") else None
+    """Leave out names of types, which autodoc cannot sign, and what scikit-learn and pydantic add."""
+    foreign = name.endswith("_request") or name == "model_config"
+    return True if foreign or isinstance(obj, GenericAlias) else None
 
 
 def setup(app):
