@@ -12,7 +12,8 @@ import pandas as pd
 
 from crossres_ml.artifacts import is_current, publish, refuse_foreign, run_key, write_manifest, write_table
 from crossres_ml.cohort.cohort import Cohort
-from crossres_ml.config import TASKS, Panels, TrainConfig
+from crossres_ml.config import Panels, TrainConfig
+from crossres_ml.config_names import TASKS
 from crossres_ml.errors import ProfileError
 from crossres_ml.evaluation.folds import FoldData, fold_data, list_folds, task_matrix
 from crossres_ml.evaluation.heldout import model_set

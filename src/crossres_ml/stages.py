@@ -24,7 +24,8 @@ from crossres_ml.audit.save import write_audit
 from crossres_ml.cohort.cohort import Cohort
 from crossres_ml.cohort.labels import scored_lines
 from crossres_ml.cohort.missing import count_missing
-from crossres_ml.config import TASKS, AuditConfig, TaskName, TrainConfig
+from crossres_ml.config import AuditConfig, TrainConfig
+from crossres_ml.config_names import TASKS, TaskName
 from crossres_ml.evaluation.across import across_responses
 from crossres_ml.evaluation.alarms import check_features, check_permuted, check_radiation_r2
 from crossres_ml.evaluation.comparisons import compare_both, learning_curve
@@ -48,7 +49,7 @@ from crossres_ml.report.summary import (
     Summary,
     build_summary,
     summarise_task,
-)
+)  # fmt: skip
 from crossres_ml.splits import describe_splits, make_splits
 
 log = logging.getLogger(__name__)
@@ -115,13 +116,9 @@ def run_stages(
 
 
 def _compute(
-    cohort: Cohort,
-    config: TrainConfig,
-    claims: Claims | None,
-    results: Path,
-    work: Work,
+    cohort: Cohort, config: TrainConfig, claims: Claims | None, results: Path, work: Work,
     times: dict[str, float],
-) -> Summary:
+) -> Summary:  # fmt: skip
     write_cohort(cohort, results)
     check_features(cohort)
     (results / "config.yaml").write_text(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))

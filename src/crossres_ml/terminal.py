@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from crossres_ml.config import TASKS
+from crossres_ml.config_names import TASKS
 
 if TYPE_CHECKING:
     from rich.console import Console

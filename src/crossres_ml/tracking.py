@@ -34,7 +34,8 @@ from mlflow.pyfunc import log_model
 from mlflow.pyfunc.model import PythonModel
 
 from crossres_ml.artifacts import versions
-from crossres_ml.config import TaskName, TrainConfig
+from crossres_ml.config import TrainConfig
+from crossres_ml.config_names import TaskName
 from crossres_ml.errors import CrossresError
 from crossres_ml.evaluation.comparisons import TRAIN
 from crossres_ml.evaluation.draws import FULL

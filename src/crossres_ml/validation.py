@@ -26,7 +26,7 @@ from crossres_ml.artifacts import (
     write_table,
 )
 from crossres_ml.audit.save import plain
-from crossres_ml.config import TASKS, config_path
+from crossres_ml.config_names import TASKS, config_path
 from crossres_ml.errors import BundleError, ValidationError, preview
 from crossres_ml.evaluation.external import MODEL, measure
 from crossres_ml.identity.likeness import ALIKE

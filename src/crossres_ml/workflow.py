@@ -19,7 +19,8 @@ from crossres_ml.artifacts import (
     write_manifest,
 )
 from crossres_ml.audit.claims import load_claims
-from crossres_ml.config import AuditConfig, Panels, TrainConfig, config_path
+from crossres_ml.config import AuditConfig, Panels, TrainConfig
+from crossres_ml.config_names import config_path
 from crossres_ml.gather import gather_cohort, plan_data
 
 Telling = Callable[[int, int], None]

@@ -17,7 +17,7 @@ import yaml
 from crossres_ml.artifacts import MANIFEST, is_intact
 from crossres_ml.audit.claims import load_claims
 from crossres_ml.audit.verdicts import MEANING
-from crossres_ml.config import config_path
+from crossres_ml.config_names import config_path
 from crossres_ml.report.audit_summary import AuditSummary
 
 pytestmark = pytest.mark.xdist_group("audit")

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from crossres_ml.config import config_path
+from crossres_ml.config_names import config_path
 from crossres_ml.models.bundle import load_bundle
 
 

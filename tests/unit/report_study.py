@@ -18,7 +18,8 @@ from crossres_ml.audit.attribution import named_genes, rank_features
 from crossres_ml.cohort.cohort import Cohort
 from crossres_ml.cohort.labels import scored_lines
 from crossres_ml.cohort.missing import count_missing
-from crossres_ml.config import TASKS, TrainConfig
+from crossres_ml.config import TrainConfig
+from crossres_ml.config_names import TASKS
 from crossres_ml.evaluation.across import across_responses
 from crossres_ml.evaluation.comparisons import compare_both, learning_curve
 from crossres_ml.evaluation.folds import FULL, Fold, fold_data, list_folds, task_matrix

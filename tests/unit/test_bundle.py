@@ -120,6 +120,9 @@ def test_one_line_scores_as_among_others(saved: Saved) -> None:
     X = saved.X[saved.columns].iloc[::8]
     alone = pd.concat([bundle.predict(X.iloc[[i]]) for i in range(len(X))])
     pd.testing.assert_frame_equal(alone, bundle.predict(X), rtol=1e-9)
+    assert bundle.by_itself == saved.model.name.startswith("lightgbm")
+    if bundle.by_itself:  # scored in tables of any height
+        pd.testing.assert_frame_equal(alone, bundle.predict(X), check_exact=True)
     empty = pd.DataFrame(np.nan, ["new"], saved.columns)
     out = bundle.predict(empty)
     assert np.isfinite(out.drop(columns="spread")).all(axis=None)

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from crossres_ml.audit.claims import Claim, Claims, Measurement, load_claims
 from crossres_ml.audit.measure import is_event
-from crossres_ml.config import config_path
+from crossres_ml.config_names import config_path
 from crossres_ml.errors import ConfigError
 
 LEVEL = {"id": "level", "label": "A mRNA", "features": ["rna:A"]}

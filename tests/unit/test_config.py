@@ -12,7 +12,8 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from crossres_ml.config import AuditConfig, DrugPanel, config_path, load_panels, load_train_config, with_audit
+from crossres_ml.config import AuditConfig, DrugPanel, load_panels, load_train_config, with_audit
+from crossres_ml.config_names import config_path
 from crossres_ml.errors import ConfigError
 
 
@@ -144,7 +145,7 @@ def test_names_in_the_configuration_are_those_of_the_code() -> None:
     from typing import get_args
 
     from crossres_ml.cohort.blocks import BLOCKS
-    from crossres_ml.config import Baseline, BlockName, Challenger, Combined, Have
+    from crossres_ml.config_names import Baseline, BlockName, Challenger, Combined, Have
     from crossres_ml.evaluation.folds import HAVE, NO_CAUTION
     from crossres_ml.models.fit import COMBINED
     from crossres_ml.models.registry import ESTIMATORS

@@ -17,7 +17,8 @@ from sklearn.impute import SimpleImputer
 from sklearn.linear_model import ElasticNet, LinearRegression, LogisticRegression, Ridge
 from sklearn.preprocessing import StandardScaler
 
-from crossres_ml.config import Combined, FeatureConfig
+from crossres_ml.config import FeatureConfig
+from crossres_ml.config_names import Combined
 from crossres_ml.errors import CohortError
 from crossres_ml.models.baselines import (
     RSI,

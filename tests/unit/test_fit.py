@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from crossres_ml.config import TASKS, Challenger, TaskName, TrainConfig
+from crossres_ml.config import TrainConfig
+from crossres_ml.config_names import TASKS, Challenger, TaskName
 from crossres_ml.evaluation.folds import FoldData
 from crossres_ml.evaluation.heldout import model_set
 from crossres_ml.models.combine import Combination

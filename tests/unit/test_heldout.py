@@ -27,7 +27,8 @@ from crossres_ml.artifacts import FoldStore
 from crossres_ml.cohort.build import build_cohort
 from crossres_ml.cohort.cohort import Cohort
 from crossres_ml.cohort.labels import LabelRule, scored_lines, training_lines
-from crossres_ml.config import TASKS, Panels, TaskName, TrainConfig
+from crossres_ml.config import Panels, TrainConfig
+from crossres_ml.config_names import TASKS, TaskName
 from crossres_ml.errors import LeakageError
 from crossres_ml.evaluation.folds import Fold, FoldData, fold_data, list_folds, task_matrix
 from crossres_ml.evaluation.heldout import evaluate, fit_final, model_set, run_fold

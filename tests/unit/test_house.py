@@ -29,7 +29,7 @@ FLOW = (
     "report",
 )
 """Packages in the order in which data flow; each may import itself and what stands before it."""
-FOUNDATION = ("errors", "logs", "config", "config_files", "artifacts")
+FOUNDATION = ("errors", "logs", "config", "config_files", "config_names", "artifacts")
 """Modules that any package may import; they import no package."""
 AGAINST_THE_FLOW = {"sources/simulated.py": "cohort"}
 """The simulated study is a source that gives a whole Cohort."""

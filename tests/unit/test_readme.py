@@ -11,7 +11,8 @@ from report_study import as_real, make_results, without_audit
 
 from crossres_ml.audit.verdicts import MEANING
 from crossres_ml.cohort.cohort import Cohort
-from crossres_ml.config import TASKS, TrainConfig
+from crossres_ml.config import TrainConfig
+from crossres_ml.config_names import TASKS
 from crossres_ml.report import audit_doc
 from crossres_ml.report.audit_run import SYMBOLS
 from crossres_ml.report.readme import BEGIN, END, RECORD, results_block

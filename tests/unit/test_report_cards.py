@@ -10,7 +10,8 @@ from report_audit import make_audit
 from report_study import as_real, make_results
 
 from crossres_ml.cohort.cohort import Cohort
-from crossres_ml.config import TASKS, TaskName, TrainConfig
+from crossres_ml.config import TrainConfig
+from crossres_ml.config_names import TASKS, TaskName
 from crossres_ml.evaluation.metrics import METRICS, WITHOUT_DIRECTION
 from crossres_ml.models.registry import ABOUT
 from crossres_ml.report.cards import LIMITS, Ingredients, model_card

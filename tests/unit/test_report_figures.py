@@ -19,7 +19,8 @@ from report_study import as_real, make_results, without_audit
 from statsmodels.stats.proportion import proportion_confint
 
 from crossres_ml.cohort.cohort import Cohort
-from crossres_ml.config import TASKS, TrainConfig
+from crossres_ml.config import TrainConfig
+from crossres_ml.config_names import TASKS
 from crossres_ml.evaluation.comparisons import APPROACHES
 from crossres_ml.evaluation.skill import is_baseline
 from crossres_ml.models.registry import ABOUT

@@ -15,7 +15,8 @@ from report_study import as_real, make_results, without_audit
 
 from crossres_ml.audit.verdicts import MEANING
 from crossres_ml.cohort.cohort import Cohort
-from crossres_ml.config import TASKS, TrainConfig
+from crossres_ml.config import TrainConfig
+from crossres_ml.config_names import TASKS
 from crossres_ml.report.audit_page import write_audit_report
 from crossres_ml.report.audit_run import SYMBOLS, AuditRun
 from crossres_ml.report.audit_run import said as verdict_said

@@ -14,7 +14,8 @@ from report_study import SIDE, make_results, saved_tables
 
 from crossres_ml.artifacts import write_json
 from crossres_ml.cohort.cohort import Cohort
-from crossres_ml.config import TASKS, TrainConfig
+from crossres_ml.config import TrainConfig
+from crossres_ml.config_names import TASKS
 from crossres_ml.evaluation.metrics import METRICS
 from crossres_ml.report.summary import (
     HAVE,

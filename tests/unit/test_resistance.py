@@ -15,7 +15,8 @@ from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
 from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.pipeline import make_pipeline
 
-from crossres_ml.config import TaskName, TrainConfig
+from crossres_ml.config import TrainConfig
+from crossres_ml.config_names import TaskName
 from crossres_ml.errors import CohortError, ConfigError, LeakageError
 from crossres_ml.evaluation.folds import FoldData
 from crossres_ml.models.estimators import TrainingView, select_features

@@ -14,7 +14,7 @@ import yaml
 
 from crossres_ml import artifacts, cli, scan_study
 from crossres_ml.audit.adjust import tissue_design
-from crossres_ml.config import config_path
+from crossres_ml.config_names import config_path
 from crossres_ml.report.figures.scan_power import scan_power
 from crossres_ml.report.scan_doc import BEGIN, END, scan_block
 from crossres_ml.scan.calibrate import ROLES, Settings, calibrate_scan, simulate_pair, summarise_scan

@@ -12,7 +12,7 @@ import statsmodels.api as sm
 from scipy import stats
 from sklearn.metrics import average_precision_score, r2_score, roc_auc_score
 
-from crossres_ml.config import TASKS
+from crossres_ml.config_names import TASKS
 from crossres_ml.errors import CrossresError, SchemaError
 from crossres_ml.evaluation.draws import check_predictions, draw_metrics, interval, line_weights
 from crossres_ml.evaluation.metrics import METRICS, group_weights

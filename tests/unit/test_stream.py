@@ -30,7 +30,7 @@ def models(
     fold_models: ModelSet, fold_zero: FoldData, cohort: Cohort, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
     root = tmp_path_factory.mktemp("models")
-    for task, name in (("radiation", "stack"), ("cross", "joint_gp")):
+    for task, name in (("radiation", "stack"), ("chemotherapy", "lightgbm"), ("cross", "joint_gp")):
         model = fold_models.get(task, name)
         save_bundle(
             root / task, model, fold_models.profile, None, fold_zero.rules[task], fold_models.views[task].X,
@@ -68,7 +68,7 @@ def expected(models: Path, frame: pd.DataFrame, tmp_path_factory: pytest.TempPat
 def test_the_form_changes_no_bit(
     form: str, models: Path, frame: pd.DataFrame, expected: pd.DataFrame, tmp_path: Path
 ) -> None:
-    given, asked, chunk = frame, LOOSE, stream.CHUNK
+    given, asked, chunk = frame, LOOSE, None
     if form in ("frame", "frame of genes"):
         given = frame.T.rename_axis("gene") if form == "frame of genes" else frame
         found = crossres_ml.load(models).predict(given, rules=LOOSE.rules).reset_index()
@@ -176,7 +176,7 @@ def test_a_block_is_filled_up_without_joining_samples_to_each_other(
 
         monkeypatch.setattr(bundle.model, "score", watched)
     loaded.predict(frame.iloc[:3], rules=LOOSE.rules)
-    assert set(shapes) == {(BLOCK, True)}
+    assert set(shapes) == {(BLOCK, True), (3, True)}  # trees need no company
 
 
 def test_samples_without_any_score_end_in_a_manifest(
@@ -185,7 +185,7 @@ def test_samples_without_any_score_end_in_a_manifest(
     frame.filter(regex="^mutation:").to_parquet(tmp_path / "in.parquet")
     done = predict_file(tmp_path / "in.parquet", tmp_path / "out.csv", str(models), Asked())
     told = json.loads(done.manifest.read_text(encoding="utf-8"))
-    assert told["platform"]["distance"] == {"radiation": None, "cross": None}
+    assert told["platform"]["distance"] == dict.fromkeys(done.refused)
     assert set(done.refused.values()) == {len(frame)}
     assert told["spread"]["radiation"]["sd"] is None
     assert not list(tmp_path.glob(".out*"))

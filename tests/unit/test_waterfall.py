@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba
 from matplotlib.patches import Rectangle
 
-from crossres_ml.config import TASKS
+from crossres_ml.config_names import TASKS
 from crossres_ml.predict.chosen import Chosen
 from crossres_ml.predict.score import BASE, OTHERS
 from crossres_ml.report.figures import draw_waterfalls

@@ -9,8 +9,9 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from crossres_ml.config import Frozen, config_path
+from crossres_ml.config import Frozen
 from crossres_ml.config_files import validate_file
+from crossres_ml.config_names import config_path
 
 Modality = Literal["radiation", "chemotherapy"]
 Outcome = Literal["radiation", "chemotherapy", "both", "platinum"]

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from crossres_ml.cohort.cohort import Cohort
-from crossres_ml.config import TaskName
+from crossres_ml.config_names import TaskName
 from crossres_ml.errors import CohortError
 
 TASK_RESPONSES: dict[TaskName, tuple[str, ...]] = {

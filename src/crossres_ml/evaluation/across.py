@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from crossres_ml.config import TaskName
+from crossres_ml.config_names import TaskName
 from crossres_ml.evaluation.draws import FULL, line_weights, spearman_of_repeats
 
 MIN_LINES = 50

@@ -11,7 +11,8 @@ import pandas as pd
 
 from crossres_ml.cohort.cohort import Cohort
 from crossres_ml.cohort.labels import TASK_RESPONSES, LabelRule
-from crossres_ml.config import TASKS, TaskName, TrainConfig
+from crossres_ml.config import TrainConfig
+from crossres_ml.config_names import TASKS, TaskName
 from crossres_ml.evaluation.alarms import PERMUTED
 from crossres_ml.evaluation.draws import FULL
 from crossres_ml.models.baselines import RSI

@@ -15,7 +15,8 @@ from threadpoolctl import threadpool_limits
 from crossres_ml.artifacts import FoldStore
 from crossres_ml.cohort.cohort import Cohort
 from crossres_ml.cohort.labels import LabelRule
-from crossres_ml.config import TaskName, TrainConfig
+from crossres_ml.config import TrainConfig
+from crossres_ml.config_names import TaskName
 from crossres_ml.evaluation.alarms import check_unseen
 from crossres_ml.evaluation.draws import FULL
 from crossres_ml.evaluation.folds import (

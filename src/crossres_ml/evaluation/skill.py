@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
-from crossres_ml.config import TASKS, Baseline
+from crossres_ml.config_names import TASKS, Baseline
 from crossres_ml.errors import ConfigError, preview
 from crossres_ml.evaluation.draws import (
     FULL,

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from crossres_ml.config import config_path
+from crossres_ml.config_names import config_path
 from crossres_ml.errors import IdentityError, preview
 
 _MODEL_ID = re.compile(r"ACH-\d{6}")

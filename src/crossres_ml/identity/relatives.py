@@ -9,7 +9,7 @@ import pandas as pd
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from crossres_ml.config import config_path
+from crossres_ml.config_names import config_path
 from crossres_ml.identity.aliases import Aliases
 
 # Measured on the public calls: unrelated lines share almost no gene that is mutated in few lines,

@@ -100,6 +100,11 @@ class Bundle:
         """``real`` or ``simulated``: what it was trained on."""
         return str(self.recipe["data"]["kind"])
 
+    @property
+    def by_itself(self) -> bool:
+        """Whether no bit of a sample's score depends on which samples are scored with it."""
+        return self.model.by_itself and self.profile is None and self.scorer is None
+
     def with_gene_sets(self, X: pd.DataFrame) -> pd.DataFrame:
         """Score the gene sets of samples that have all their genes, where no score is given.
 

@@ -72,7 +72,7 @@ class Domain:
         parts, known = (np.concatenate(p) for p in zip(*apart, strict=True))
         expected = np.maximum(parts.sum(axis=0) / np.maximum(known.sum(axis=0), 1), 0.0)
         whole = replace(_fit(X, share), expected=expected)
-        return replace(whole, held_out=np.sort(_relative(parts, known, expected)))
+        return replace(whole, held_out=np.sort(_over(parts.sum(axis=1), known, expected)))
 
     def distance(self, X: np.ndarray) -> np.ndarray:
         """Measure samples.
@@ -88,17 +88,24 @@ class Domain:
             Shape (samples,): squared distance, over that expected of held-out training lines by the features
             that were measured; NaN where nothing was.
         """
-        return _relative(self._parts(X), ~np.isnan(X), self.expected)
+        z, along, factors = self._solved(X)
+        whole = ((z * z).sum(axis=1) - (along * factors).sum(axis=1)) / self.noise
+        return _over(whole, ~np.isnan(X), self.expected)
 
     def _parts(self, X: np.ndarray) -> np.ndarray:
         """Split the squared distance among the measured features."""
+        z, _, factors = self._solved(X)
+        return np.asarray(z * (z - factors @ self._loads.T) / self.noise)
+
+    def _solved(self, X: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Give weighted deviations, their lengths along the loads, and the factors behind these."""
         known = ~np.isnan(X)
         z = np.where(known, X - self.centre, 0.0) * self.weight
-        loads = self._loads
+        along = z @ self._loads
         patterns, which = np.unique(np.packbits(known, axis=1), axis=0, return_inverse=True)
         inner = np.stack([self._inner(p.tobytes()) for p in patterns])
-        factors = np.linalg.solve(inner[which.ravel()], (z @ loads)[..., None])[..., 0]
-        return np.asarray(z * (z - factors @ loads.T) / self.noise)
+        factors = np.linalg.solve(inner[which.ravel()], along[..., None])[..., 0]
+        return z, along, np.asarray(factors)
 
     @cached_property
     def _loads(self) -> np.ndarray:
@@ -166,6 +173,6 @@ def _fit(X: np.ndarray, share: np.ndarray) -> Domain:
     return Domain(centre, weight, components, variance, noise, share, np.empty(0))
 
 
-def _relative(parts: np.ndarray, known: np.ndarray, expected: np.ndarray) -> np.ndarray:
+def _over(squared: np.ndarray, known: np.ndarray, expected: np.ndarray) -> np.ndarray:
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.asarray(parts.sum(axis=1) / (known @ expected))
+        return np.asarray(squared / (known @ expected))

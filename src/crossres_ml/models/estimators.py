@@ -10,13 +10,15 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from crossres_ml.config import FeatureConfig
 from crossres_ml.errors import CohortError
+
+if TYPE_CHECKING:  # configuration is heavy, and scoring does without
+    from crossres_ml.config import FeatureConfig
 
 BURDEN = "burden:mutated_genes"
 _EVENT_BLOCKS = ("mutation:", "variant:", "driver:", "hotspot:", "cn_event:", "lineage:", "subtype:")

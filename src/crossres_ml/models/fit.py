@@ -6,7 +6,8 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import get_args
 
-from crossres_ml.config import Combined, TaskName, TrainConfig
+from crossres_ml.config import TrainConfig
+from crossres_ml.config_names import Combined, TaskName
 from crossres_ml.models.combine import Combination, Rule
 from crossres_ml.models.estimators import TrainingView
 from crossres_ml.models.gp import GaussianProcessScore

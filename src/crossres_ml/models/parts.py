@@ -41,13 +41,16 @@ class LoadedModel(FittedModel):
         Table -> shares, lines x features.
     both : callable, optional
         Table -> scores and predictive standard deviations.
+    by_itself : bool, default False
+        Whether no bit of a line's score depends on the lines that are scored with it.
     """
 
     def __init__(
         self, name: str, score: Callable[[Table], np.ndarray], explain: Callable[[Table], Table],
-        both: Callable[[Table], tuple[np.ndarray, np.ndarray]] | None = None,
+        both: Callable[[Table], tuple[np.ndarray, np.ndarray]] | None = None, by_itself: bool = False,
     ) -> None:  # fmt: skip
         self.name, self._score, self._explain, self._both = name, score, explain, both
+        self.by_itself = by_itself
 
     def score(self, X: Table) -> np.ndarray:
         """Score lines."""
@@ -230,7 +233,7 @@ def _load_trees(told: dict[str, Any], folder: Path) -> LoadedModel:
         shares = np.asarray(booster.predict(_values(X, told), pred_contrib=True, num_threads=1))
         return pd.DataFrame(shares[:, :-1], X.index, told["columns"])
 
-    return LoadedModel(told["model"], score, explain)
+    return LoadedModel(told["model"], score, explain, by_itself=True)  # LightGBM goes row by row
 
 
 def _of_arrays(told: dict[str, Any], model: Forest | LinearWeights) -> LoadedModel:

@@ -6,18 +6,21 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from scipy.special import expit, logit
 from threadpoolctl import threadpool_limits
 
-from crossres_ml.config import FeatureConfig, Tuning
+from crossres_ml.config_names import Tuning
 from crossres_ml.errors import CohortError, ConfigError, LeakageError
 from crossres_ml.models.conformal import Conformal
 from crossres_ml.models.estimators import Estimator, TrainingView
 from crossres_ml.models.profile import DrugProfile
+
+if TYPE_CHECKING:  # configuration is heavy, and scoring does without
+    from crossres_ml.config import FeatureConfig
 
 # Platt scaling is fitted on a few hundred lines: a weak penalty keeps it finite when they separate.
 _PLATT_C = 100.0
@@ -106,6 +109,8 @@ class FittedModel(ABC):
         Learned from ``cross_scores``.
     conformal : Conformal
         Learned from ``cross_scores`` too.
+    by_itself : bool
+        Whether no bit of a line's score depends on the lines that are scored with it.
     """
 
     name: str
@@ -115,6 +120,7 @@ class FittedModel(ABC):
     inner_spearman: float
     calibration: Calibration
     conformal: Conformal
+    by_itself: bool = False
 
     @abstractmethod
     def score(self, X: pd.DataFrame) -> np.ndarray:

@@ -16,7 +16,7 @@ from crossres_ml.predict.platform import Batch, Platform, choose_platform
 from crossres_ml.predict.profiles import Opened, Profiles
 from crossres_ml.predict.responses import Responses
 from crossres_ml.predict.score import score_profiles
-from crossres_ml.predict.stream import CHUNK
+from crossres_ml.predict.stream import chunk_size
 
 CAUSES = {
     "training_id": "trained the model: DepMap id",
@@ -81,7 +81,9 @@ def score_study(
     named = _by_name(wanted, measured.also, known)
     for sample, row in named.iterrows():
         out.add(sample, row.cause, row.how, row.model_id)
-    platform = choose_platform(normalise, Batch.of(opened.chunks(CHUNK)), [bundle], opened.where)
+    platform = choose_platform(
+        normalise, Batch.of(opened.chunks(chunk_size(bundle.features))), [bundle], opened.where
+    )
     opened.report["platform"] = platform.told()
     kept = wanted.difference(named.index, sort=False)
     scores, expression = _score(opened, bundle, platform, kept, progress)
@@ -141,7 +143,7 @@ def _score(
     wanted = {f"{_RNA}{g}" for g in prints.genes} if prints is not None else set()
     genes = [c for c in opened.columns if c in wanted]
     scores, expression, done = [], [], 0
-    for part in opened.chunks(CHUNK):
+    for part in opened.chunks(chunk_size(bundle.features)):
         own = part.values.index.isin(kept)
         if own.any():
             lineage = None if part.lineage is None else part.lineage[own]

@@ -6,6 +6,7 @@ import logging
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -235,18 +236,10 @@ def _zscore(values: np.ndarray, genes: pd.Index, reference: Reference, batch: Ba
 def _by_ranks(values: np.ndarray, given: np.ndarray, reference: Reference, method: str) -> np.ndarray:
     """Normalise each sample by itself, from the ranks of its genes among those that most lines have."""
     carry = given & reference.values.columns.isin(reference.common)
-    lines = reference.values.to_numpy(dtype=float)
-    whole = lines[~np.isnan(lines[:, carry]).any(axis=1)]
-    lines = whole if len(whole) else lines[~np.isnan(lines[:, carry]).all(axis=1)]
     out = np.full_like(values, np.nan)
-    if not carry.any() or not len(lines):
+    target, width = _learned(reference, carry.tobytes(), method)
+    if not len(target):
         return out
-    if method == "quantile":
-        target = pd.DataFrame([_quantiles(line[carry]) for line in lines]).mean().to_numpy()
-    else:
-        places = pd.DataFrame([_places(line[carry], line) for line in lines])
-        centre, width = places.mean().to_numpy(), places.std(ddof=0).to_numpy()
-        mean, sd = reference.mean.to_numpy(), reference.sd.to_numpy()
     for i, row in enumerate(values):
         if np.isnan(row[carry]).all():
             continue
@@ -254,10 +247,26 @@ def _by_ranks(values: np.ndarray, given: np.ndarray, reference: Reference, metho
         if method == "quantile":
             out[i] = np.interp(place, _GRID, target)
         else:
-            z = np.divide(place - centre, width, out=np.zeros_like(place), where=width > 1e-6)
-            out[i] = mean + sd * z
+            z = np.divide(place - target, width, out=np.zeros_like(place), where=width > 1e-6)
+            out[i] = reference.mean.to_numpy() + reference.sd.to_numpy() * z
     out[np.isnan(values)] = np.nan
     return out
+
+
+@lru_cache(16)  # chunks of one table ask for the same
+def _learned(reference: Reference, carried: bytes, method: str) -> tuple[np.ndarray, np.ndarray]:
+    """Mean quantiles of the training lines, or mean and spread of each gene's place among the others."""
+    carry = np.frombuffer(carried, dtype=bool)
+    lines = reference.values.to_numpy(dtype=float)
+    whole = lines[~np.isnan(lines[:, carry]).any(axis=1)]
+    lines = whole if len(whole) else lines[~np.isnan(lines[:, carry]).all(axis=1)]
+    if not carry.any() or not len(lines):
+        return np.array([]), np.array([])
+    if method == "quantile":
+        table = pd.DataFrame([_quantiles(line[carry]) for line in lines])
+    else:
+        table = pd.DataFrame([_places(line[carry], line) for line in lines])
+    return table.mean().to_numpy(), table.std(ddof=0).to_numpy()
 
 
 def _quantiles(values: np.ndarray) -> np.ndarray:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from crossres_ml.config import TASKS
+from crossres_ml.config_names import TASKS
 from crossres_ml.errors import BundleError, ProfileError, preview
 from crossres_ml.models.bundle import RECIPE, Bundle, load_bundle
 from crossres_ml.models.conformal import RESISTANT, SENSITIVE, half_error, prediction_set
@@ -139,7 +138,7 @@ def score_profiles(
     for bundle in bundles:
         X = inputs(profiles, bundle, where, platform)
         coverage = X.notna().to_numpy(dtype=float) @ bundle.features.share.to_numpy()
-        result = _in_blocks(X, bundle.predict)
+        result = _work(X, bundle, bundle.predict)
         good = (coverage > 0) & (coverage >= rules.floor)
         resistant = result.probability.to_numpy() >= rules.threshold
         confidence = half_error(rules.confidence) if platform.widened else rules.confidence
@@ -150,7 +149,7 @@ def score_profiles(
             "probability": result.probability.where(good), "score": result.score.where(good),
             "class": np.where(good, np.where(resistant, "resistant", "sensitive"), ""),
             "set": np.where(good, sets, ""), "coverage": coverage, "refused": np.where(good, "", why),
-            "percentile": _in_blocks(X, partial(_percentile, domain=bundle.domain)).percentile.to_numpy(),
+            "percentile": _percentile(X.to_numpy(dtype=float), bundle.domain),
         }  # fmt: skip
         for name, values in parts.items():
             out[f"{bundle.task}_{name}"] = values
@@ -189,22 +188,30 @@ def inputs(profiles: Profiles, bundle: Bundle, where: str, platform: Platform) -
             where=where,
             do=f"name columns as gene symbols, SYMBOL (ENTREZ) or block:name, e.g. {preview(missing, 4)}",
         )
-    return _in_blocks(platform.bring(X.astype(np.float32), bundle.reference), bundle.with_gene_sets)
+    return _work(platform.bring(X.astype(np.float32), bundle.reference), bundle, bundle.with_gene_sets)
 
 
-def _percentile(X: pd.DataFrame, domain: Domain) -> pd.DataFrame:
-    return pd.DataFrame({"percentile": domain.percentile(X.to_numpy(dtype=float))}, X.index)
-
-
-def _in_blocks(X: pd.DataFrame, work: Callable[[pd.DataFrame], pd.DataFrame]) -> pd.DataFrame:
-    """Work on `BLOCK` samples at a time, the last ones filled up, so that no bit depends on company."""
-    parts = []
-    for start in range(0, len(X), BLOCK):
-        rows = np.minimum(np.arange(start, start + BLOCK), len(X) - 1)
-        # numbered anew: tables are joined by label on the way, and the sample that fills up stands often
-        whole = work(X.iloc[rows].reset_index(drop=True))
-        parts.append(whole.iloc[: len(X) - start])
+def _work(X: pd.DataFrame, bundle: Bundle, work: Callable[[pd.DataFrame], pd.DataFrame]) -> pd.DataFrame:
+    """Work on samples such that no bit depends on their company: where it could, always on as many."""
+    if bundle.by_itself:
+        return work(X)
+    # numbered anew: tables are joined by label on the way, and the sample that fills up stands often
+    parts = [work(X.iloc[rows].reset_index(drop=True)).iloc[:kept] for rows, kept in _blocks(len(X))]
     return pd.concat(parts).set_axis(X.index)
+
+
+def _percentile(values: np.ndarray, domain: Domain) -> np.ndarray:
+    return np.concatenate([domain.percentile(values[rows])[:kept] for rows, kept in _blocks(len(values))])
+
+
+def _blocks(samples: int) -> Iterator[tuple[slice | np.ndarray, int]]:
+    """Give the places of `BLOCK` samples at a time, the last ones filled up, and how many count."""
+    for start in range(0, samples, BLOCK):
+        end = start + BLOCK
+        yield (
+            slice(start, end) if end <= samples else np.arange(start, end).clip(max=samples - 1),
+            samples - start,
+        )
 
 
 def explain_profiles(
@@ -236,7 +243,8 @@ def explain_profiles(
     parts = []
     for bundle in bundles:
         X = inputs(profiles, bundle, where, platform)
-        shares, score = _in_blocks(X, bundle.explain), _in_blocks(X, bundle.predict).score.to_numpy()
+        shares = _work(X, bundle, bundle.explain)
+        score = _work(X, bundle, bundle.predict).score.to_numpy()
         values = shares.to_numpy()
         order = np.argsort(-np.abs(values), axis=1, kind="stable")[:, :top]
         shown = np.take_along_axis(values, order, axis=1)

@@ -31,7 +31,7 @@ from crossres_ml.predict.score import (
 
 log = logging.getLogger(__name__)
 SUFFIXES = (".csv", ".tsv", ".parquet")
-CHUNK = 4 * BLOCK
+_CELLS = 1_200_000  # of a chunk: 5 MB, and some copies
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ def predict_file(
     model: str | None = None,
     asked: Asked | None = None,
     *,
-    chunk: int = CHUNK,
+    chunk: int | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Predicted:
     """Score a file of profiles.
@@ -113,8 +113,8 @@ def predict_file(
         As `crossres_ml.predict.score.find_bundles` takes it.
     asked : Asked, optional
         What is wanted.
-    chunk : int, default `CHUNK`
-        Samples in memory, a multiple of `BLOCK`; no bit of the result depends on it.
+    chunk : int, optional
+        Samples in memory, a multiple of `BLOCK`; by default `chunk_size`. No bit of the result depends on it.
     progress : callable, optional
         Called with samples done and in total.
 
@@ -129,14 +129,14 @@ def predict_file(
         If the profiles cannot be scored, lack a sample to plot, or the output has another suffix.
     """
     asked = asked or Asked()
-    if output.suffix not in SUFFIXES or chunk % BLOCK or chunk < BLOCK:
+    if output.suffix not in SUFFIXES or (chunk is not None and (chunk % BLOCK or chunk < BLOCK)):
         raise ProfileError(
             f"suffix {output.suffix!r} of the output, chunks of {chunk}",
             where=str(output),
             do=f"use {', '.join(SUFFIXES)}, and chunks of a multiple of {BLOCK}",
         )
     models = Predictor.load(model)
-    bundles = models.bundles
+    bundles, chunk = models.bundles, chunk or chunk_size(models.features)
     opened = open_profiles(
         profiles, models.features, models.names, orientation=asked.orientation, unit=asked.unit,
         mutations=asked.mutations,
@@ -176,6 +176,22 @@ def predict_file(
     if kind != "real":
         log.warning("SIMULATED: trained on a simulated study; these scores mean nothing for real samples")
     return Predicted(output, manifest, explained, len(opened.ids), refused, chosen)
+
+
+def chunk_size(features: pd.DataFrame) -> int:
+    """Choose how many samples to hold in memory: the fewer features, the more samples.
+
+    Parameters
+    ----------
+    features : pandas.DataFrame
+        One row a feature that is read.
+
+    Returns
+    -------
+    int
+        A multiple of `BLOCK`.
+    """
+    return BLOCK * max(4, _CELLS // (BLOCK * max(len(features), 1)))
 
 
 def _about(profiles: Path, bundles: Sequence[Bundle], asked: Asked, chunk: int) -> dict[str, Any]:

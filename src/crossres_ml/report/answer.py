@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from crossres_ml.config import TaskName
+from crossres_ml.config_names import TaskName
 from crossres_ml.errors import ConfigError
 from crossres_ml.report.audit_summary import AuditSummary
 from crossres_ml.report.summary import Summary

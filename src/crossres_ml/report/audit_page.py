@@ -6,6 +6,7 @@ import base64
 import struct
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -39,6 +40,10 @@ AUDIT_CAPTIONS = {
     "the pooled effect and I2, the share of the spread between tissues that is not chance. p tests "
     "whether there is any; bold where it is below .05.",
 }
+AUDIT_SOURCES = {
+    "claims": "audit.csv", "nulls": "nulls.parquet", "swarm": "swarm.parquet", "controls": "controls.csv",
+    "power": "evidence.csv", "heterogeneity": "lineages.csv",
+}  # fmt: skip
 
 
 def environment() -> Environment:
@@ -61,7 +66,11 @@ def css() -> Markup:
 
 
 def embedded(
-    folder: Path, names: Iterable[str], captions: Mapping[str, str], alts: Mapping[str, str]
+    folder: Path,
+    names: Iterable[str],
+    captions: Mapping[str, str],
+    alts: Mapping[str, str],
+    sources: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[str, dict[str, Any]]:
     """Give the figures that were drawn, as text; one that had nothing to show is not there.
 
@@ -73,11 +82,13 @@ def embedded(
         Figures.
     captions, alts : mapping of str to str
         What stands below a figure, and what is read aloud; without an alt, the caption is.
+    sources : mapping of str to str, optional
+        File that a figure is drawn from, as the page links to it.
 
     Returns
     -------
     dict of str to dict
-        data (base64), caption, alt, width and height in pixels.
+        data (base64), caption, alt, source, width and height in pixels.
     """
     out = {}
     for name in names:
@@ -88,7 +99,10 @@ def embedded(
         width, height = struct.unpack(">II", png[16:24])  # the first chunk of a PNG holds its size
         data = base64.b64encode(png).decode("ascii")
         alt = alts.get(name, captions[name])
-        out[name] = {"data": data, "caption": captions[name], "alt": alt, "width": width, "height": height}
+        out[name] = {
+            "data": data, "caption": captions[name], "alt": alt, "source": sources.get(name),
+            "width": width, "height": height,
+        }  # fmt: skip
     return out
 
 
@@ -119,6 +133,7 @@ def audit_context(run: AuditRun, genes: Iterable[str]) -> dict[str, Any]:
     return {
         "summary": run.summary,
         "simulated": run.simulated,
+        "answer": tables.answer_in_words(run.summary),
         "counts": tables.counts_in_words(run.summary),
         "outcomes": [OUTCOME_TITLES[o] for o in tables.outcomes_of(run.summary)],
         "claims": tables.claim_rows(run.summary),
@@ -128,6 +143,7 @@ def audit_context(run: AuditRun, genes: Iterable[str]) -> dict[str, Any]:
         "negative": tables.negative_rows(run),
         "meaning": MEANING,
         "symbols": SYMBOLS,
+        "words_used": {v.verdict for outcomes in run.summary.claims.values() for v in outcomes.values()},
         "cannot_tell": tables.CANNOT_TELL,
     }
 
@@ -153,9 +169,9 @@ def write_audit_report(folder: Path, summary: AuditSummary, kind: str, genes: It
     """
     run = AuditRun(folder, summary, kind == "simulated")
     draw_audit(run)
-    figures = embedded(folder / "figures", AUDIT_FIGURES, AUDIT_CAPTIONS, audit_alts(run))
+    figures = embedded(folder / "figures", AUDIT_FIGURES, AUDIT_CAPTIONS, audit_alts(run), AUDIT_SOURCES)
     text = environment().get_template("audit_page.html.j2").render(
-        css=css(), audit=audit_context(run, genes), figures=figures
+        css=css(), at="", audit=audit_context(run, genes), figures=figures
     )  # fmt: skip
     path = folder / "audit.html"
     with atomic(path) as part:

@@ -16,6 +16,8 @@ from crossres_ml.report.audit_summary import AuditSummary, ClaimVerdict
 from crossres_ml.report.words import listed, number, rank
 
 Row = dict[str, Any]
+_NAMED = ("supported", "contradicted", "lost after adjustment")
+"""Verdicts that say something was seen: the claims that have one are named."""
 CANNOT_TELL = (
     "Cell lines are not tumours: no stroma, no vessels, no immune system, no fractionated treatment, and "
     "no patient's course.",
@@ -88,6 +90,20 @@ def counts(summary: AuditSummary) -> dict[str, dict[str, int]]:
         words = [str(c[o].verdict) for c in summary.claims.values() if o in c]
         out[o] = {w: words.count(w) for w in SYMBOLS if w in words}
     return out
+
+
+def answer_in_words(summary: AuditSummary) -> str:
+    """Say in a sentence what became of the claims about resistance to both."""
+    if not summary.gate_open:
+        return "The controls failed, so nothing is concluded on any claim."
+    own = {f"{c} {o['both'].title}": str(o["both"].verdict) for c, o in summary.claims.items() if "both" in o}
+    told = [
+        f"{listed([c for c, v in own.items() if v == word])} {word}"
+        for word in _NAMED
+        if word in own.values()
+    ]
+    rest = [f"{list(own.values()).count(w)} {w}" for w in SYMBOLS if w in own.values() and w not in _NAMED]
+    return f"Of {len(own)} claims about resistance to both: {'; '.join(told + rest)}."
 
 
 def counts_in_words(summary: AuditSummary) -> list[str]:

@@ -9,12 +9,14 @@ import yaml
 
 from crossres_ml.artifacts import atomic
 from crossres_ml.cohort.cohort import RESPONSES
-from crossres_ml.config import TASKS, TrainConfig
+from crossres_ml.config import TrainConfig
+from crossres_ml.config_names import TASKS
 from crossres_ml.evaluation.skill import is_baseline
 from crossres_ml.models.registry import ABOUT
 from crossres_ml.report import tables
 from crossres_ml.report.audit_page import (
     AUDIT_CAPTIONS,
+    AUDIT_SOURCES,
     audit_alts,
     audit_context,
     css,
@@ -36,6 +38,10 @@ from crossres_ml.report.words import (
 
 _FIRST = 6  # metrics of a table that fits a page; the others stand in a second one
 CAPTIONS = {
+    "glance": "AUROC and Spearman correlation of the model of each task (diamond) and of the best naive model"
+    " (square) on cell lines that neither was trained on, with 95 % intervals.",
+    "flow": "From all cell lines to those that are scored. A line without a response is not used for it; "
+    "chemotherapy is learned from every line that has it.",
     "skill": "AUROC (top) and Spearman correlation with the measured response (bottom) of every model on "
     "cell lines that it was not trained on, with 95 % intervals. Models without a row are for both only.",
     "paired": "Every model minus the best baseline, the two drawn together: an interval that excludes 0 "
@@ -61,13 +67,20 @@ CAPTIONS = {
     "lines that have any of it.",
     **AUDIT_CAPTIONS,
 }
+SOURCES = {
+    **dict.fromkeys(("glance", "skill", "lineage_out"), "metrics.csv"),
+    "flow": "dropped_counts.csv", "paired": "paired.csv", "have": "variants.csv", "both": "both.csv",
+    "lineages": "lineages.csv", "learning_curve": "learning_curve.csv", "responses": "lines.csv",
+    "shap": "named_genes.csv", "calibration": "predictions.parquet", "coverage": "coverage_by_line.parquet",
+    **{name: f"audit/{file}" for name, file in AUDIT_SOURCES.items()},
+}  # fmt: skip
 
 
 def _alt(name: str, summary: Summary) -> str:
     """Say in words what a figure shows; where it is about skill, with the champions' numbers."""
     alt = CAPTIONS[name]
     mode: SplitMode = "lineage_out" if name == "lineage_out" else "cell_line_out"
-    if name not in ("skill", "lineage_out"):
+    if name not in ("glance", "skill", "lineage_out"):
         return alt
     for task in TASKS:
         section = summary.tasks[task]
@@ -126,6 +139,7 @@ def _context(results: Path, summary: Summary) -> dict[str, Any]:
         "audit": audit_context(audit, config.named_genes) if audit else None,
         "sections": _sections(summary, skill["have"]),
         "css": css(),
+        "at": "audit/",
         "summary": summary,
         "simulated": summary.data.kind == "simulated",
         "config": config,
@@ -144,7 +158,7 @@ def _context(results: Path, summary: Summary) -> dict[str, Any]:
         "unresolved": tables.records(results / "unresolved.csv", dtype=str),
         "named": named,
         "genes_in_words": tables.genes_in_words(named),
-        "figures": embedded(results / "figures", FIGURES, CAPTIONS, alts),
+        "figures": embedded(results / "figures", FIGURES, CAPTIONS, alts, SOURCES),
         "limits": LIMITS.split("\n\n"),
     }
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from crossres_ml.config import TASKS
+from crossres_ml.config_names import TASKS
 from crossres_ml.evaluation.trust import calibration_table, coverage_table
 from crossres_ml.report.words import DASH, share
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from crossres_ml.audit.claims import OUTCOMES
 from crossres_ml.audit.evidence import PARTIAL_R
 from crossres_ml.audit.words import probability
-from crossres_ml.config import TASKS, TaskName
+from crossres_ml.config_names import TASKS, TaskName
 from crossres_ml.report.audit_run import BORDERLINE, NOT_CLAIMED, SYMBOLS, said, short_unit
 from crossres_ml.report.audit_summary import ClaimVerdict
 from crossres_ml.report.audit_tables import effect_text

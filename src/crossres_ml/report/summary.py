@@ -10,7 +10,7 @@ from typing import Any, Literal
 import pandas as pd
 from pydantic import Field
 
-from crossres_ml.config import TASKS, TaskName
+from crossres_ml.config_names import TASKS, TaskName
 from crossres_ml.evaluation.comparisons import APPROACHES, DIRECT
 from crossres_ml.evaluation.skill import Skill, is_baseline
 from crossres_ml.models.registry import ABOUT

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from crossres_ml.config import TASKS
+from crossres_ml.config_names import TASKS
 from crossres_ml.evaluation.alarms import CHANCE_SPEARMAN, SAME, SHARED_LINES, SUSPECT_R2
 from crossres_ml.evaluation.skill import is_baseline
 from crossres_ml.report.figures.shap import TOP

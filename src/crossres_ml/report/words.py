@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from crossres_ml.config import TASKS, TaskName
+from crossres_ml.config_names import TASKS, TaskName
 from crossres_ml.evaluation.skill import better
 from crossres_ml.models.registry import ABOUT
-from crossres_ml.report.summary import Interval, SplitMode, Summary
+from crossres_ml.report.summary import Interval, SplitMode, Summary, TaskSummary
 
 TASK_TITLES: dict[TaskName, str] = {"radiation": "Radiation", "chemotherapy": "Chemotherapy", "cross": "Both"}
 TASK_NAMES: dict[TaskName, str] = {**TASK_TITLES, "cross": "Both (cross-resistance)"}
@@ -146,7 +146,7 @@ def listed(names: list[str]) -> str:
 
 
 def headline(summary: Summary) -> str:
-    """Say in a sentence or two which champions beat the best naive model on held-out cell lines.
+    """Say which champions beat the best naive model on held-out cell lines, and by how much.
 
     Parameters
     ----------
@@ -166,7 +166,13 @@ def headline(summary: Summary) -> str:
         said = said if won else "not shown to be better than the best naive model"
         found.setdefault(said, []).append(TASK_NAMES[task].lower())
     parts = [f"for {listed(tasks)}, the model is {said}" for said, tasks in found.items()]
-    return f"On held-out cell lines: {'; '.join(parts)}."
+    numbers = [f"{TASK_TITLES[t].lower()} {_against(summary.tasks[t])}" for t in TASKS]
+    return f"On held-out cell lines: {'; '.join(parts)}. AUROC: {', '.join(numbers)}."
+
+
+def _against(task: TaskSummary) -> str:
+    own, naive = (task.models[m]["cell_line_out"]["auroc"] for m in (task.champion, task.best_baseline))
+    return f"{number(own.value)} against {number(naive.value)}"
 
 
 def share(value: float, digits: int = 2) -> str:

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
-from crossres_ml.config import config_path
+from crossres_ml.config_names import config_path
 from crossres_ml.errors import ConfigError, preview
 
 Status = Literal["mirrored", "remote_only", "local_only"]

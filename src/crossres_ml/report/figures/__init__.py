@@ -19,11 +19,12 @@ from crossres_ml.report.figures.audit_shap import nulls, swarm
 from crossres_ml.report.figures.base import Run
 from crossres_ml.report.figures.calibration import calibration
 from crossres_ml.report.figures.data import coverage, responses
+from crossres_ml.report.figures.flow import flow
 from crossres_ml.report.figures.have import have, learning_curve
 from crossres_ml.report.figures.scan import scan_effects, scan_lineages, scan_volcanos
 from crossres_ml.report.figures.scan_power import scan_power
 from crossres_ml.report.figures.shap import shap
-from crossres_ml.report.figures.skill import both, cell_lines_out, lineages, lineages_out, paired
+from crossres_ml.report.figures.skill import both, cell_lines_out, glance, lineages, lineages_out, paired
 from crossres_ml.report.figures.validation import (
     validation_calibration,
     validation_roc,
@@ -74,6 +75,8 @@ def _of_run(draw: Callable[[AuditRun], Figure | None]) -> Callable[[Run], Figure
 
 
 FIGURES: dict[str, Callable[[Run], Figure | None]] = {
+    "glance": glance,
+    "flow": flow,
     "skill": cell_lines_out,
     "paired": paired,
     "have": have,

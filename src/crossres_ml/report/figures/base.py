@@ -13,7 +13,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from crossres_ml.config import TaskName
+from crossres_ml.config_names import TaskName
 from crossres_ml.evaluation.draws import FULL
 from crossres_ml.evaluation.skill import is_baseline
 from crossres_ml.report.summary import Interval, Summary

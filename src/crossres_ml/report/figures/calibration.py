@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from statsmodels.stats.proportion import proportion_confint
 
-from crossres_ml.config import TASKS
+from crossres_ml.config_names import TASKS
 from crossres_ml.report.figures.base import BLUE, GREY, LIGHT, WIDTH, Run, new
 from crossres_ml.report.words import TASK_TITLES, plain, shown
 

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator
 
-from crossres_ml.config import TASKS
+from crossres_ml.config_names import TASKS
 from crossres_ml.evaluation.skill import is_baseline
 from crossres_ml.report.figures.base import BLUE, GREEN, GREY, ORANGE, RED, WIDTH, Run, mark, new, rows
 from crossres_ml.report.words import HAVE_NAMES, TASK_TITLES, in_order, plain

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from crossres_ml.config import TASKS, TaskName
+from crossres_ml.config_names import TASKS, TaskName
 from crossres_ml.report.figures.base import BLUE, GREY, RED, WIDTH, Run, new, short
 from crossres_ml.report.words import TASK_TITLES, plain
 

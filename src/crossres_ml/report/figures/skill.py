@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from crossres_ml.config import TASKS, TaskName
+from crossres_ml.config_names import TASKS, TaskName
 from crossres_ml.evaluation.comparisons import BOTH_METRICS
 from crossres_ml.evaluation.skill import is_baseline
 from crossres_ml.report.figures.base import KINDS, RED, ROW, WIDTH, Run, forest, legend, mark, new, rows
@@ -21,6 +21,26 @@ _SHOWN = {
 }
 _SHORT = {"auroc": "AUROC", "spearman": "Spearman"}
 Values = Callable[[TaskName, str], Mapping[str, Interval]]
+
+
+def glance(run: Run) -> Figure:
+    """Draw the champion of each task over the naive model that it has to beat."""
+    figure = new(WIDTH, 2.9)
+    run.title(figure, "Can it be predicted? The model of each task and the best naive one, on held-out lines")
+    grid = figure.subplots(1, len(_SHORT), sharey=True)
+    names = []
+    for task in TASKS:
+        section = run.summary.tasks[task]
+        pair = (("champion", section.champion), ("baseline", section.best_baseline))
+        for kind, model in pair:
+            for axes, metric in zip(grid, _SHORT, strict=True):
+                mark(axes, len(names), section.models[model]["cell_line_out"][metric], KINDS[kind])
+            names.append(f"{TASK_TITLES[task]}: {plain(model)}")
+    for axes, metric in zip(grid, _SHORT, strict=True):
+        rows(axes, names, _SHOWN[metric][1], label=f"{_SHOWN[metric][0]} (dotted: chance)")
+        for edge in range(2, len(names), 2):
+            axes.axhline(edge - 0.5, color="#bbbbbb", lw=0.8)
+    return figure
 
 
 def _models(run: Run, mode: SplitMode) -> list[str]:

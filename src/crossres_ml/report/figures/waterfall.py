@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from crossres_ml.config import TASKS
+from crossres_ml.config_names import TASKS
 from crossres_ml.predict.chosen import Chosen
 from crossres_ml.predict.profiles import ID
 from crossres_ml.predict.score import BASE, OTHERS
