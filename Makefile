@@ -12,7 +12,7 @@ STAMP := $(VENV)/.made-from-$(firstword $(shell cat requirements.lock pyproject.
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install train audit scan atlas signatures calibrate test check check-style check-format check-types check-docs predict validate doctor ui data smoke docs clean lock
+.PHONY: help install train audit scan atlas signatures report calibrate test check check-style check-format check-types check-docs predict validate doctor ui data smoke docs clean lock
 
 help:  ## Show this list
 	@echo "Usage: make TARGET"
@@ -38,6 +38,9 @@ atlas: $(STAMP)  ## Show how far every drug goes with radiation, with a page to 
 
 signatures: $(STAMP)  ## Put published radiation signatures on trial, beside our models if they are trained
 	$(BIN)/crossres signatures --config "$(CONFIG)" --jobs $(JOBS)
+
+report: $(STAMP)  ## Put the training run, the scan and the atlas on one page
+	$(BIN)/crossres report
 
 predict: $(STAMP)  ## Score new profiles  INPUT=profiles.csv OUTPUT=scores.csv [MODEL=folder or task]
 	@test -n "$(INPUT)" && test -n "$(OUTPUT)" || \

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from crossres_ml.cli_options import RESULTS, ConfigFile, Data, Jobs, Mirror, TrackingUri
+from crossres_ml.cli_report import reports
 from crossres_ml.cli_scan import scans
 from crossres_ml.cli_validate import validation
 from crossres_ml.errors import CrossresError, SourceError
@@ -34,6 +35,7 @@ data = typer.Typer(
     help="The public data files: what is at hand, fetch the rest, verify.", no_args_is_help=True
 )
 app.add_typer(data, name="data")
+app.add_typer(reports)
 app.add_typer(scans)
 app.add_typer(validation)
 

@@ -6,12 +6,9 @@ import json
 import logging
 import resource
 import time
-from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import yaml
 
@@ -30,25 +27,19 @@ from crossres_ml.evaluation.across import across_responses
 from crossres_ml.evaluation.alarms import check_features, check_permuted, check_radiation_r2
 from crossres_ml.evaluation.comparisons import compare_both, learning_curve
 from crossres_ml.evaluation.folds import HAVE, NO_CAUTION, task_matrix
-from crossres_ml.evaluation.heldout import Progress, evaluate, fit_final
+from crossres_ml.evaluation.heldout import Progress, evaluate
 from crossres_ml.evaluation.skill import Skill, assess, per_lineage, pooled
 from crossres_ml.evaluation.variants import summarise_variants
-from crossres_ml.models.bundle import save_bundle
-from crossres_ml.models.estimators import TrainingView
-from crossres_ml.models.resistance import FittedModel
-from crossres_ml.models.training_lines import describe_training
-from crossres_ml.predict.names import gene_names
+from crossres_ml.final_models import save_final_models
 from crossres_ml.report.audit_summary import AuditSummary, summarise_audit
-from crossres_ml.report.cards import Ingredients, model_card
+from crossres_ml.report.datasheet import datasheet
 from crossres_ml.report.figures import draw_figures
 from crossres_ml.report.html import write_report
 from crossres_ml.report.summary import (
     DataSummary,
-    NamedGene,
     SkillTables,
     Summary,
     build_summary,
-    summarise_task,
 )  # fmt: skip
 from crossres_ml.splits import describe_splits, make_splits
 
@@ -138,6 +129,8 @@ def _compute(
     with timed(times, "shap", time.monotonic):
         named, ranks = _write_attributions(cohort, config, skill, contributions, results)
     data = describe_data(cohort, config)
+    sheet = datasheet(results, data)
+    (results / "DATASHEET.md").write_text(sheet, encoding="utf-8")
     audited = None
     if claims is not None and config.audit is not None:
         with timed(times, "audit", time.monotonic):
@@ -148,7 +141,9 @@ def _compute(
             audited = save_audit(found, claims, cohort, config.audit, config.seed, results / "audit")
             _calibrate_named(named, found)
     with timed(times, "final_models", time.monotonic):
-        save_final_models(cohort, config, tables, data, results / "models", audit=audited, named=named)
+        save_final_models(
+            cohort, config, tables, data, results / "models", audit=audited, named=named, datasheet=sheet
+        )
     peak = (
         max(resource.getrusage(w).ru_maxrss for w in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)) / 1024
     )
@@ -336,62 +331,3 @@ def _calibrate_named(named: dict[TaskName, dict[str, dict[str, object]]], found:
         entry = named[row["outcome"] if row["outcome"] != "both" else "cross"].get(str(row["gene"]))
         if entry is not None:
             entry["p"] = float(row["p"])
-
-
-def _ingredients(model: FittedModel, view: TrainingView) -> Ingredients:
-    blocks = Counter(str(c).split(":")[0] for c in view.X.columns)
-    sure = bool(np.isfinite(model.spread(view.X.head(1))).all())
-    return Ingredients(model.parameters(), blocks, len(view.X), sure)
-
-
-def save_final_models(
-    cohort: Cohort,
-    config: TrainConfig,
-    tables: SkillTables,
-    data: DataSummary,
-    folder: Path,
-    *,
-    audit: AuditSummary | None,
-    named: Mapping[TaskName, Mapping[str, Mapping[str, object]]],
-) -> None:
-    """Fit the champion of each task on all its lines and keep it.
-
-    Parameters
-    ----------
-    cohort : Cohort
-        The cohort.
-    config : TrainConfig
-        The configuration.
-    tables : SkillTables
-        Name the champions and say how good they are.
-    data : DataSummary
-        Goes into the bundles.
-    folder : Path
-        Gets a folder a task.
-    audit : AuditSummary or None
-        Verdicts on the claims, for the cards.
-    named : mapping
-        Task -> named gene -> entry with its calibrated ``p``, for the cards.
-    """
-    final = fit_final(cohort, config, {t: tables.skill.champion[t] for t in TASKS})
-    names = None if cohort.genes is None else gene_names(cohort.genes, cohort.features.name.unique())
-    for task, model in final.models.items():
-        view = final.views[task]
-        facts = {**data.model_dump(mode="json"), "training_lines": len(view.X)}
-        genes = {g: NamedGene.model_validate(entry).p for g, entry in named[task].items()}
-        made_of = _ingredients(model, view)
-        card = model_card(task, summarise_task(tables, task), data, made_of, audit, genes)
-        save_bundle(
-            folder / task,
-            model,
-            final.profile,
-            cohort.scorer,
-            final.rules[task],
-            view.X,
-            cohort.features,
-            facts,
-            card,
-            names,
-            cohort.lines,
-            describe_training(model, final.profile, view, cohort),
-        )

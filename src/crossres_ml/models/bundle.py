@@ -210,6 +210,7 @@ def save_bundle(
     names: pd.DataFrame | None = None,
     lines: pd.DataFrame | None = None,
     trained: TrainingLines | None = None,
+    datasheet: str | None = None,
 ) -> None:
     """Write a fitted model to a new folder.
 
@@ -239,6 +240,8 @@ def save_bundle(
         ``lineage`` and ``group`` of the training lines; without it, lines of unknown lineage, unrelated.
     trained : TrainingLines, optional
         The lines that it learned from; without them it cannot be validated on another study.
+    datasheet : str, optional
+        What the data are, in Markdown.
 
     Raises
     ------
@@ -271,7 +274,9 @@ def save_bundle(
         "versions": versions(),
     }
     write_json(folder / RECIPE, recipe)
-    (folder / "MODEL_CARD.md").write_text(card, encoding="utf-8")
+    for name, text in (("MODEL_CARD.md", card), ("DATASHEET.md", datasheet)):
+        if text is not None:
+            (folder / name).write_text(text, encoding="utf-8")
     write_manifest(folder, key="bundle")
 
 

@@ -76,8 +76,19 @@ def _cell(row: Any, name: str) -> dict[str, Any]:
     return {"sort": sort, "text": shown(value), "interval": _interval(row, name)}
 
 
-def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """Give what the page shows of each drug, the strongest after all adjustment first."""
+def atlas_rows(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Give what a page shows of each drug, the strongest after all adjustment first.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        As `crossres_ml.scan.atlas.atlas_table`, index: drug of a screen.
+
+    Returns
+    -------
+    list of dict
+        One a drug: names, class, numbers as text, and values to sort by.
+    """
     ordered = table.sort_values("full_low", ascending=False, na_position="last", kind="stable")
     out = []
     for row in _records(ordered):
@@ -162,7 +173,7 @@ def write_atlas_page(table: pd.DataFrame, classes: pd.DataFrame, about: dict[str
         lstrip_blocks=True,
     )  # fmt: skip
     environment.filters |= {"shown": shown, "small": small}
-    rows = _rows(table)
+    rows = atlas_rows(table)
     text = environment.get_template("atlas.html.j2").render(
         css=Markup((_TEMPLATES / "report.css").read_text(encoding="utf-8")),
         rows=rows,

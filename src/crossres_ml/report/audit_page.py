@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-import struct
+import io
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -11,6 +11,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
+from PIL import Image
 
 from crossres_ml.artifacts import atomic
 from crossres_ml.audit.verdicts import MEANING
@@ -95,15 +96,22 @@ def embedded(
         path = folder / f"{name}.png"
         if not path.is_file():
             continue
-        png = path.read_bytes()
-        width, height = struct.unpack(">II", png[16:24])  # the first chunk of a PNG holds its size
-        data = base64.b64encode(png).decode("ascii")
+        data, width, height = _small(path)
         alt = alts.get(name, captions[name])
         out[name] = {
             "data": data, "caption": captions[name], "alt": alt, "source": sources.get(name),
             "width": width, "height": height,
         }  # fmt: skip
     return out
+
+
+def _small(path: Path) -> tuple[str, int, int]:
+    """Give a figure in 256 colours, a third of its size, as base64; its width and height."""
+    with Image.open(path) as image:
+        few = image.convert("RGB").quantize(256, dither=Image.Dither.NONE)
+    buffer = io.BytesIO()
+    few.save(buffer, "PNG", optimize=True)
+    return base64.b64encode(buffer.getvalue()).decode("ascii"), few.width, few.height
 
 
 def audit_alts(run: AuditRun) -> dict[str, str]:

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from markupsafe import Markup
 
-from crossres_ml.artifacts import atomic
+from crossres_ml.artifacts import atomic, versions
 from crossres_ml.cohort.cohort import RESPONSES
 from crossres_ml.config import TrainConfig
 from crossres_ml.config_names import TASKS
@@ -26,6 +27,8 @@ from crossres_ml.report.audit_page import (
 from crossres_ml.report.cards import LIMITS
 from crossres_ml.report.figures import FIGURES, audit_of
 from crossres_ml.report.figures.base import Run
+from crossres_ml.report.markdown import rendered
+from crossres_ml.report.references import data_references, method_references
 from crossres_ml.report.summary import SplitMode, Summary
 from crossres_ml.report.words import (
     METRIC_NAMES,
@@ -95,9 +98,11 @@ def _alt(name: str, summary: Summary) -> str:
 def _sections(summary: Summary, have: list[tables.Row]) -> dict[str, str]:
     """Give the sections of the page: id -> name in the list of contents."""
     names = {
-        "answer": "Answer", "claims": "Claims", "have": "What you have", "both": "Both", "skill": "Skill",
+        "answer": "Answer", "claims": "Claims", "scan": "Scan", "atlas": "Atlas",
+        "have": "What you have", "both": "Both", "skill": "Skill",
         "far": "New tissues, new studies", "checks": "Checks", "genes": "Named genes", "data": "Data",
-        "splits": "Splits", "methods": "Methods", "files": "Files", "limits": "Limits",
+        "splits": "Splits", "methods": "Methods", "cards": "Cards",
+        "files": "Files", "limits": "Limits", "references": "References",
     }  # fmt: skip
     modes = {m for t in summary.tasks.values() for m in t.scored_lines}
     there = {
@@ -128,18 +133,38 @@ def _skill(summary: Summary) -> dict[str, Any]:
     }
 
 
-def _context(results: Path, summary: Summary) -> dict[str, Any]:
+def context(results: Path, summary: Summary, *, base: str = "") -> dict[str, Any]:
+    """Give what the report of a training run shows.
+
+    Parameters
+    ----------
+    results : Path
+        Folder of results, with its tables and figures.
+    summary : Summary
+        Its summary.
+    base : str, optional
+        Way from the page to the folder, ending with a slash.
+
+    Returns
+    -------
+    dict
+        For `page`.
+    """
     text = (results / "config.yaml").read_text(encoding="utf-8")
     config = TrainConfig.model_validate(yaml.safe_load(text))
     named = tables.named_rows(results / "named_genes.csv", summary, config.named_genes)
     skill, audit = _skill(summary), audit_of(Run(results, summary))
+    sources = {name: base + file for name, file in SOURCES.items()}
     alts = {name: _alt(name, summary) for name in CAPTIONS} | (audit_alts(audit) if audit else {})
     return {
         **skill,
         "audit": audit_context(audit, config.named_genes) if audit else None,
         "sections": _sections(summary, skill["have"]),
         "css": css(),
-        "at": "audit/",
+        "base": base,
+        "at": f"{base}audit/",
+        "scan": None,
+        "atlas": None,
         "summary": summary,
         "simulated": summary.data.kind == "simulated",
         "config": config,
@@ -158,9 +183,43 @@ def _context(results: Path, summary: Summary) -> dict[str, Any]:
         "unresolved": tables.records(results / "unresolved.csv", dtype=str),
         "named": named,
         "genes_in_words": tables.genes_in_words(named),
-        "figures": embedded(results / "figures", FIGURES, CAPTIONS, alts, SOURCES),
+        "figures": embedded(
+            results / "figures", FIGURES, CAPTIONS, alts, {k: base + v for k, v in SOURCES.items()}
+        ),
         "limits": LIMITS.split("\n\n"),
+        "parameters": text,
+        "versions": versions(),
+        "cards": _cards(results),
+        "data_references": data_references(summary.data),
+        "method_references": method_references(),
     }
+
+
+def _cards(results: Path) -> dict[str, Markup]:
+    """Give the cards of the models and the sheet of the data as HTML, one level below the section's title."""
+    files = {f"Model card: {TASK_NAMES[t].lower()}": results / "models" / t / "MODEL_CARD.md" for t in TASKS}
+    files["Datasheet: the joined data"] = results / "DATASHEET.md"
+    return {
+        name: rendered(file.read_text(encoding="utf-8")) for name, file in files.items() if file.is_file()
+    }
+
+
+def page(shown: dict[str, Any]) -> str:
+    """Render the report.
+
+    Parameters
+    ----------
+    shown : dict
+        As `context` gives it.
+
+    Returns
+    -------
+    str
+        HTML.
+    """
+    made = environment()
+    made.filters["direction"] = tables.direction
+    return made.get_template("report.html.j2").render(shown)
 
 
 def write_report(results: Path, summary: Summary) -> Path:
@@ -179,9 +238,7 @@ def write_report(results: Path, summary: Summary) -> Path:
         The report: one file, no script, nothing loaded from elsewhere. It holds no time of day and no
         duration, so that the same results give the same bytes.
     """
-    made = environment()
-    made.filters["direction"] = tables.direction
-    text = made.get_template("report.html.j2").render(_context(results, summary))
+    text = page(context(results, summary))
     path = results / "report.html"
     with atomic(path) as part:
         part.write_text(text, encoding="utf-8")

@@ -79,6 +79,7 @@ def _effect(row: Mapping[Any, Any], name: str) -> Row:
         "lineage": _signed(row[name]),
         "interval": f"({low} to {high})",
         "full": _signed(row[f"{name}_full"]),
+        "sort": _known(row[name]),
     }
 
 
@@ -117,7 +118,8 @@ def event_rows(run: ScanRun) -> list[Row]:
                 "label": r["label"], "list": LISTS[r["best_list"]].label, "called": bool(r["list"]),
                 "bh": bool(r["by_bh"]), "n": int(r["n"]), "p": small(r["list_p"]),
                 "carriers": f"{_known(r['carriers']):.0f}" if math.isfinite(_known(r["carriers"])) else DASH,
-                "rate": small(r["list_rate"]), "marks": ", ".join(m for m in marks if m),
+                "rate": small(r["list_rate"]),
+                "sort": {"p": r["list_p"], "rate": r["list_rate"]}, "marks": ", ".join(m for m in marks if m),
                 "folded": r["same_as"], "members": int(r["members"]), "carried": r["carried_by"],
                 "signal": "" if signal in ("", r["event"]) else labels.get(signal, signal),
                 "mde": number(_known(r["both_mde"])), **{s: _effect(r, s) for s in SIDES},

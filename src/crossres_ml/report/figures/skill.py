@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from crossres_ml.config_names import TASKS, TaskName
 from crossres_ml.evaluation.comparisons import BOTH_METRICS
 from crossres_ml.evaluation.skill import is_baseline
-from crossres_ml.report.figures.base import KINDS, RED, ROW, WIDTH, Run, forest, legend, mark, new, rows
+from crossres_ml.report.figures.base import KINDS, RED, ROW, WIDTH, Kind, Run, forest, legend, mark, new, rows
 from crossres_ml.report.summary import Interval, SplitMode, as_interval
 from crossres_ml.report.words import APPROACH_NAMES, TASK_TITLES, in_order, plain
 
@@ -28,11 +28,11 @@ def glance(run: Run) -> Figure:
     figure = new(WIDTH, 2.9)
     run.title(figure, "Can it be predicted? The model of each task and the best naive one, on held-out lines")
     grid = figure.subplots(1, len(_SHORT), sharey=True)
-    names = []
+    names: list[str] = []
     for task in TASKS:
         section = run.summary.tasks[task]
-        pair = (("champion", section.champion), ("baseline", section.best_baseline))
-        for kind, model in pair:
+        kinds: dict[Kind, str] = {"champion": section.champion, "baseline": section.best_baseline}
+        for kind, model in kinds.items():
             for axes, metric in zip(grid, _SHORT, strict=True):
                 mark(axes, len(names), section.models[model]["cell_line_out"][metric], KINDS[kind])
             names.append(f"{TASK_TITLES[task]}: {plain(model)}")
