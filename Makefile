@@ -12,7 +12,7 @@ STAMP := $(VENV)/.made-from-$(firstword $(shell cat requirements.lock pyproject.
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install train audit scan atlas signatures report calibrate test check check-style check-format check-types check-docs predict validate doctor ui data smoke clean lock
+.PHONY: help install train audit scan atlas signatures report calibrate test check check-style check-format check-types check-docs predict validate doctor ui data smoke docs clean lock
 
 help:  ## Show this list
 	@echo "Usage: make TARGET"
@@ -82,8 +82,12 @@ check-types: $(STAMP)
 check-docs: $(STAMP)
 	find src pipelines -name '*.py' | sort | xargs $(BIN)/numpydoc lint
 
+docs: $(STAMP)  ## Build the pages into build/docs
+	$(BIN)/sphinx-build -W --keep-going -j $(JOBS) -q -b html docs build/docs
+	@echo "build/docs/index.html"
+
 clean:  ## Remove the environment and what the tools leave behind; artifacts/ stays
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist docs/packages .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find src tests pipelines -name __pycache__ -type d -prune -exec rm -rf {} +
 
 lock:  ## Choose the newest versions that the project file allows (needs uv)

@@ -126,7 +126,7 @@ def linear_group_p(matrix: Matrix, seed: int) -> np.ndarray:
     Returns
     -------
     numpy.ndarray
-        One p a group, in their order: of mean_i |sum_j beta_j x_ij| over the members j.
+        One p a group, in their order: of mean_i ``|sum_j beta_j x_ij|`` over the members j.
     """
     ridge, y = prepare(matrix.X), matrix.view.residual
     rng = np.random.default_rng([seed, 3])

@@ -42,7 +42,7 @@ def appearance(features: pd.DataFrame, view: OutcomeView) -> pd.DataFrame:
 def matched_percentile(
     features: pd.DataFrame, look: pd.DataFrame, view: OutcomeView, x: pd.Series, block: str, *, seed: int
 ) -> tuple[float, int]:
-    """Percentile of a measurement's |partial r| among random features of its block that look like it.
+    """Percentile of a measurement's ``|partial r|`` among random features of its block that look like it.
 
     Parameters
     ----------
@@ -63,7 +63,7 @@ def matched_percentile(
     Returns
     -------
     percentile : float
-        Share, in per cent, of the random features with a smaller |partial r|; NaN with fewer than 20,
+        Share, in per cent, of the random features with a smaller ``|partial r|``; NaN with fewer than 20,
         or where the measurement has none.
     number : int
         Random features.

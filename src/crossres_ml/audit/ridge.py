@@ -64,8 +64,8 @@ def effects(ridge: Ridge, y: np.ndarray, free: int) -> dict[str, np.ndarray]:
     """Coefficients, mean absolute linear SHAP values and their p-values, for one or many outcomes.
 
     For independent features the SHAP value of a linear model is beta_j (x_ij - mean x_j) (Lundberg
-    and Lee 2017), so mean |SHAP|_j = |beta_j| mean |x_j|. Without any effect, beta_j = M_j e is normal
-    with standard deviation sigma |M_j|, sigma^2 = y'y / free; a real effect elsewhere only makes
+    and Lee 2017), so ``mean |SHAP|_j = |beta_j| mean |x_j|``. Without any effect, beta_j = M_j e is normal
+    with standard deviation ``sigma |M_j|``, sigma^2 = y'y / free; a real effect elsewhere only makes
     sigma larger.
 
     Parameters
@@ -108,7 +108,7 @@ def linear_shap(ridge: Ridge, y: np.ndarray, features: pd.Index, free: int) -> p
     Returns
     -------
     pandas.DataFrame
-        Index: features; coefficient, mean_abs_shap, z, p, rank (1 = largest mean |SHAP|; ties share
+        Index: features; coefficient, mean_abs_shap, z, p, rank (1 = largest mean ``|SHAP|``; ties share
         the mean), of.
     """
     table = pd.DataFrame(effects(ridge, y, free), index=features)

@@ -123,7 +123,7 @@ def score_profiles(
         Index ``model_id`` in input order; per task ``<task>_probability``, ``<task>_score``,
         ``<task>_class``, ``<task>_set`` (classes that cannot be ruled out at the confidence, see
         `crossres_ml.models.conformal.prediction_set`), ``<task>_coverage`` (share of the model's total
-        |SHAP| that rests on values measured in the sample), ``<task>_percentile`` (share in percent of
+        ``|SHAP|`` that rests on values measured in the sample), ``<task>_percentile`` (share in percent of
         held-out training lines that lie nearer to the others, see `crossres_ml.models.domain.Domain`) and
         ``<task>_refused`` (why there is no score); ``trained_on`` (real or simulated).
 

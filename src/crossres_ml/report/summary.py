@@ -96,7 +96,7 @@ class Both(Strict):
 
 
 class NamedGene(Strict):
-    """Rank of a named gene among the features of a task's champion, by held-out mean |SHAP|."""
+    """Rank of a named gene among the features of a task's champion, by held-out mean ``|SHAP|``."""
 
     rank: float | None
     of: int | None
