@@ -76,5 +76,108 @@ display(pd.DataFrame(about).style.hide())
 # - **study out**: learned from one drug screen, judged by another.
 
 # %%
-held_out = pd.DataFrame(split_rows(RESULTS / "splits.csv")).assign(mode=lambda_free) if False else pd.DataFrame(split_rows(RESULTS / "splits.csv"))
-display(held_out.groupby("mode").agg(sets=("held_out", "size"), tested=("lines", "mean"), trained=("trained", "mean")))
+held_out = pd.DataFrame(split_rows(RESULTS / "splits.csv"))
+held_out["mode"] = held_out["mode"].map(plain)
+sizes = {"sets": ("held_out", "size"), "lines tested": ("lines", "mean"), "lines trained on": ("trained", "mean")}
+display(held_out.groupby("mode", sort=False).agg(**sizes).round().astype(int))
+
+# %% [markdown]
+# ## Skill on held-out lines
+#
+# - **AUROC**: take a resistant and a sensitive line at random; how often does the model put them in the right order? 0.5 is
+#   a coin, 1 is always.
+# - **Spearman**: does the model put all lines in the order of their measured response? 0 is chance, 1 is perfect.
+#
+# In brackets stands the 95 % interval: whole groups of relatives are drawn anew many times, and the middle 95 % of the
+# results are shown. Two overlapping intervals do not mean that two models are equal: that is what the paired difference
+# below is for.
+
+# %%
+metrics = run.csv("metrics.csv")
+own = metrics[(metrics["mode"] == "cell_line_out") & metrics.metric.isin(["auroc", "spearman"])]
+own = own.assign(shown=[shown(as_interval(r)) for r in own.to_dict("records")])
+wide = own.pivot(index="model", columns=["metric", "task"], values="shown").fillna(DASH)
+wide = wide.loc[in_order(wide.index), [(m, t) for m in ("auroc", "spearman") for t in TASKS]]
+display(wide.rename(index=plain, columns=METRIC_NAMES | TASK_TITLES).rename_axis(None))
+
+# %%
+display(FIGURES["skill"](run))
+
+# %% [markdown]
+# ## Does a probability mean what it says?
+#
+# Of lines that get a probability of 0.3, three in ten should be resistant. Points on the diagonal say so. A slope under 1
+# means that the probabilities are too extreme, over 1 that they are too shy.
+
+# %%
+display(FIGURES["calibration"](run))
+
+# %% [markdown]
+# ## New tissues and new studies
+#
+# Skill falls when the question gets harder. The gap between the rows of a task is what the tissue or the laboratory gave
+# away. A dash means that this run did not ask.
+
+# %%
+far = []
+for task in TASKS:
+    for mode, found in tasks[task].models[tasks[task].champion].items():
+        rows = {METRIC_NAMES[m]: shown(found[m]) for m in ("auroc", "spearman")}
+        far.append({"task": TASK_TITLES[task], "held out": plain(mode), "lines": tasks[task].scored_lines[mode]} | rows)
+display(pd.DataFrame(far).style.hide())
+
+# %% [markdown]
+# ## What to expect with what you have
+#
+# Most people do not have everything that was measured here. Each row hides the rest from the champion, on the same held-out
+# lines. Where a second number stands, a model was fitted anew on that alone: if it is better, train for what you have. The
+# numbers are Spearman correlations.
+
+# %%
+names = [(TASK_TITLES[t], how) for t in TASKS for how in ("the rest hidden", "fitted anew")]
+have = have_rows(run.summary, "spearman")
+cells = [[DASH if c is None else shown(c) for c in row["cells"]] for row in have]
+table = pd.DataFrame(cells, [row["name"] for row in have], pd.MultiIndex.from_tuples(names))
+display(table.loc[:, (table != DASH).any()])
+
+# %% [markdown]
+# ## Beside earlier work
+#
+# Many papers rank all held-out lines of all rounds together, which also rewards a model for knowing the tissue. These are
+# the champions measured so, for comparison with such papers and with nothing else.
+
+# %%
+pooled = {TASK_TITLES[t]: tasks[t].pooled[tasks[t].champion] for t in TASKS if tasks[t].pooled}
+shown_metrics = ["spearman", "pearson", "r2", "auroc"]
+table = pd.DataFrame({t: [number(v.get(m)) for m in shown_metrics] for t, v in pooled.items()})
+display(table.set_axis([METRIC_NAMES[m] for m in shown_metrics]))
+
+# %% [markdown]
+# ## Two runs of your own
+#
+# Every `make train` is logged. `make ui` opens the list of runs in the browser: tick two of them and choose *Compare*. On
+# the command line, `crossres compare RUN RUN` prints the paired difference of two runs with its interval. Do not choose
+# among many runs by the numbers of this page: the best of many is best partly by luck, and its number is too good.
+
+# %% [markdown]
+# ## The answer: what each model adds to the best baseline
+#
+# Both models are drawn together, on the same lines, so that what makes a draw easy makes it easy for both. An interval
+# to the right of 0 shows that the model is better. One that holds 0 shows nothing, in either direction.
+#
+# What it does not mean: that the difference is large enough to be of use, or that it holds in patients.
+
+# %%
+display(Markdown(f"**{headline(run.summary)}**"))
+rows = []
+for task in TASKS:
+    difference = tasks[task].paired_difference["cell_line_out"]
+    about = {"task": TASK_TITLES[task], "champion": plain(tasks[task].champion)}
+    about["best baseline"] = plain(tasks[task].paired_baseline["cell_line_out"])
+    for metric in ("auroc", "spearman"):
+        found = {"metric": METRIC_NAMES[metric], "difference": shown(difference[metric], sign=True)}
+        rows.append(about | found | {"in words": verdict(metric, difference[metric])})
+display(pd.DataFrame(rows).style.hide())
+
+# %%
+display(FIGURES["paired"](run))

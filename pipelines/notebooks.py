@@ -1,0 +1,36 @@
+"""Run the notebooks on finished results and keep copies with what they show."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+
+from crossres_ml.artifacts import atomic
+
+NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
+
+
+def main() -> None:
+    """Run every notebook from top to bottom; the first cell that fails ends it."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--results", type=Path, default=Path("artifacts/latest"))
+    parser.add_argument("--scan", type=Path, default=Path("artifacts/scan"), help="made if not there")
+    parser.add_argument("--atlas", type=Path, default=Path("artifacts/atlas"), help="made if not there")
+    parser.add_argument("--output", type=Path, default=Path("artifacts/notebooks"))
+    options = parser.parse_args()
+    places = {f"CROSSRES_{n.upper()}": str(getattr(options, n).resolve()) for n in ("results", "scan", "atlas")}
+    for path in sorted(NOTEBOOKS.glob("*.ipynb")):
+        book = nbformat.read(path, as_version=4)
+        client = NotebookClient(book, timeout=3600, resources={"metadata": {"path": str(NOTEBOOKS)}})
+        client.execute(env={**os.environ, **places})
+        with atomic(options.output / path.name) as part:
+            nbformat.write(book, part)
+        print(options.output / path.name)
+
+
+if __name__ == "__main__":
+    main()
