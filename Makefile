@@ -12,7 +12,7 @@ STAMP := $(VENV)/.made-from-$(firstword $(shell cat requirements.lock pyproject.
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install train audit scan atlas signatures calibrate test check check-style check-format check-types check-docs predict validate doctor ui data smoke clean lock
+.PHONY: help install train audit scan atlas signatures calibrate test check check-style check-format check-types check-docs predict validate doctor ui data smoke notebooks clean lock
 
 help:  ## Show this list
 	@echo "Usage: make TARGET"
@@ -38,6 +38,9 @@ atlas: $(STAMP)  ## Show how far every drug goes with radiation, with a page to 
 
 signatures: $(STAMP)  ## Put published radiation signatures on trial, beside our models if they are trained
 	$(BIN)/crossres signatures --config "$(CONFIG)" --jobs $(JOBS)
+
+notebooks: $(STAMP)  ## Run the notebooks on the latest results; copies with figures in artifacts/notebooks
+	$(BIN)/python pipelines/notebooks.py
 
 predict: $(STAMP)  ## Score new profiles  INPUT=profiles.csv OUTPUT=scores.csv [MODEL=folder or task]
 	@test -n "$(INPUT)" && test -n "$(OUTPUT)" || \

@@ -14,12 +14,13 @@
 # %% [markdown]
 # # 03 Do the review's genes rank?
 #
-# A review names genes that are said to make tumour cells resist radiation and chemotherapy, among them TP53, RAD51, ERCC1
-# and BIRC5 (survivin). Any model has a list of important genes, and something always stands on top. So the question is not
-# "does the gene rank high?", but "does it rank higher than chance would put it, once tissue is taken out?".
+# A review names genes that are said to make tumour cells resist radiation and chemotherapy, among them
+# TP53, RAD51, ERCC1 and BIRC5 (survivin). Any model has a list of important genes, and something always
+# stands on top. So the question is not "does the gene rank high?", but "does it rank higher than chance
+# would put it, once tissue is taken out?".
 #
-# This notebook reads the audit that `make train` does at its end. Research use only: cell lines are not patients, and an
-# association is not a cause.
+# This notebook reads the audit that `make train` does at its end. Research use only: cell lines are not
+# patients, and an association is not a cause.
 
 # %%
 # %matplotlib inline
@@ -45,7 +46,7 @@ os.chdir(next(p for p in (Path.cwd(), *Path.cwd().parents) if (p / "pyproject.to
 RESULTS = Path(os.environ.get("CROSSRES_RESULTS", "artifacts/latest"))
 
 style.use(["default", STYLE])
-pd.set_option("display.precision", 3, "display.max_colwidth", 110, "display.max_rows", 80)
+pd.set_option("display.precision", 3, "styler.format.precision", 3, "display.max_colwidth", 110)
 run = Run.read(RESULTS)
 display(Markdown(run.banner))
 audit = audit_of(run)
@@ -55,11 +56,12 @@ if audit is None:
 # %% [markdown]
 # ## First, the naive answer
 #
-# The place of each gene among all features of the champion, by mean |SHAP|: how far the feature moves the scores of
-# held-out lines. Where a gene was measured in more than one way, the best known measurement counts.
+# The place of each gene among all features of the champion, by mean |SHAP|: how far the feature moves the
+# scores of held-out lines. Where a gene was measured in more than one way, the best known measurement
+# counts.
 #
-# What it does not mean: a high place alone proves nothing. A gene that only tells blood from bowel ranks high where blood
-# and bowel differ; a gene whose company carries the same message may rank low.
+# What it does not mean: a high place alone proves nothing. A gene that only tells blood from bowel ranks
+# high where blood and bowel differ; a gene whose company carries the same message may rank low.
 
 # %%
 rows = []
@@ -74,10 +76,10 @@ display(pd.DataFrame(rows).style.hide())
 # %% [markdown]
 # ## Does the method find what is known to be true?
 #
-# Before any claim is judged, the same method must find textbook cases again: nutlin-3 fails in cells that have lost TP53;
-# topoisomerase poisons kill cells with much SLFN11. And it must stay silent where nothing can be: on responses dealt out at
-# random about 5 % of the features have p < .05, no more. If a control that counts fails, the gate closes and nothing is
-# concluded.
+# Before any claim is judged, the same method must find textbook cases again: nutlin-3 fails in cells that
+# have lost TP53; topoisomerase poisons kill cells with much SLFN11. And it must stay silent where nothing
+# can be: on responses dealt out at random about 5 % of the features have p < .05, no more. If a control
+# that counts fails, the gate closes and nothing is concluded.
 
 # %%
 state = "open" if audit.summary.gate_open else f"CLOSED ({'; '.join(audit.summary.gate_reasons)})"
@@ -87,10 +89,10 @@ display(AUDIT_FIGURES["controls"](audit))
 # %% [markdown]
 # ## The verdicts
 #
-# Each claim of the review, in seven words. *Underpowered* is the important one: too few lines to say. It is **not** evidence
-# against the claim. *Lost after adjustment* means that the effect is gone once lines that resist every drug, or grow slowly,
-# are compared with their like. The number is the effect after tissue is taken out, positive in the claimed direction, with
-# its 95 % interval; *both* shows the weaker of the two.
+# Each claim of the review, in seven words. *Underpowered* is the important one: too few lines to say. It is
+# **not** evidence against the claim. *Lost after adjustment* means that the effect is gone once lines that
+# resist every drug, or grow slowly, are compared with their like. The number is the effect after tissue is
+# taken out, positive in the claimed direction, with its 95 % interval; *both* shows the weaker of the two.
 #
 # Claims that begin with P exist in a simulated study only: they were planted, or planted as traps.
 
@@ -100,9 +102,9 @@ for claim, outcomes in audit.summary.claims.items():
     for outcome, v in outcomes.items():
         words = f"{SYMBOLS[v.verdict]} {said(v.model_dump())} {effect_text(v)}"
         rows.append({"claim": f"{claim} {v.title}", "outcome": outcome, "verdict": words})
-verdicts = pd.DataFrame(rows).pivot(index="claim", columns="outcome", values="verdict").fillna("")
+verdicts = pd.DataFrame(rows).pivot_table(index="claim", columns="outcome", values="verdict", aggfunc="first")
 order = [o for o in ("radiation", "chemotherapy", "both", "platinum") if o in verdicts]
-display(verdicts[order].rename_axis(columns=None))
+display(verdicts[order].fillna("").rename_axis(columns=None))
 display(Markdown(
     f"{BORDERLINE} borderline: other random draws may decide otherwise. "
     f"{NOT_CLAIMED} the review does not claim this outcome."
@@ -114,8 +116,8 @@ display(AUDIT_FIGURES["claims"](audit))
 # %% [markdown]
 # ## What could have been seen at all?
 #
-# A correlation of the height of a point would have been found in four of five such studies. Points above the dotted line
-# rest on too few lines: there, "nothing seen" says nothing.
+# A correlation of the height of a point would have been found in four of five such studies. Points above
+# the dotted line rest on too few lines: there, "nothing seen" says nothing.
 
 # %%
 display(AUDIT_FIGURES["power"](audit))
@@ -123,10 +125,11 @@ display(AUDIT_FIGURES["power"](audit))
 # %% [markdown]
 # ## Where a p-value comes from
 #
-# The model of the audit is trained on responses from which the tissue was taken out. Then the responses are shuffled, so
-# that nothing can be true, and the model is trained again, many times. Each time the weight of the gene is written down,
-# together with that of the genes that go with it. The p-value is the share of shuffles with at least the weight that was
-# observed, the observation itself counted in. The next cell counts it by hand.
+# The model of the audit is trained on responses from which the tissue was taken out. Then the responses are
+# shuffled, so that nothing can be true, and the model is trained again, many times. Each time the weight of
+# the gene is written down, together with that of the genes that go with it. The p-value is the share of
+# shuffles with at least the weight that was observed, the observation itself counted in. The next cell
+# counts it by hand.
 
 # %%
 weights = audit.parquet("nulls.parquet")
@@ -140,19 +143,21 @@ counted["p"] = (1 + counted["shuffles as large"]) / (1 + counted["shuffles"])
 display(observed.to_frame().join(counted))
 
 # %% [markdown]
-# A p-value is not the probability that the gene does nothing, and a small one is no large effect. With four genes and two
-# responses some p under .05 is expected by luck in one of three studies; the audit corrects for that (q).
+# A p-value is not the probability that the gene does nothing, and a small one is no large effect. Of eight
+# p-values, one is under .05 by luck alone in about one study of three; the audit corrects for that (q).
 #
 # ## The answer: the genes among chance
 #
-# Grey: what shuffled responses gave. Red: what was observed. A red line in the middle of the grey is what a gene without
-# any effect looks like. A red line far to the right is not yet a driver in patients: it is a gene whose level or mutation
-# goes with resistance of untreated cells in a dish, beyond tissue.
+# Grey: what shuffled responses gave. The upright line: what was observed. A line amid the grey is what a
+# gene without any effect looks like. A line far to the right of it is not yet a driver in patients: it is a
+# gene whose level or mutation goes with the response of untreated cells in a dish, beyond tissue. The
+# weight has no sign; the verdict above says which way.
 
 # %%
 named = audit.csv("named_genes.csv")
 named = named.assign(p=named.p.map(probability), q=named.q.map(probability))
-display(named.pivot(index="gene", columns="outcome", values=["p", "q"]).loc[audit.genes()])
+named = named.pivot_table(index="gene", columns="outcome", values=["p", "q"], aggfunc="first")
+display(named.loc[audit.genes()])
 
 # %%
 display(AUDIT_FIGURES["nulls"](audit))

@@ -7,11 +7,15 @@ import os
 from pathlib import Path
 
 import nbformat
+import typer
 from nbclient import NotebookClient
+from traitlets.config import Config
 
 from crossres_ml.artifacts import atomic
 
 NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
+# What goes between this process and the kernel is for nobody else on the machine.
+ENCRYPTED = Config({"KernelManager": {"transport_encryption": "auto"}})
 
 
 def main() -> None:
@@ -22,14 +26,15 @@ def main() -> None:
     parser.add_argument("--atlas", type=Path, default=Path("artifacts/atlas"), help="made if not there")
     parser.add_argument("--output", type=Path, default=Path("artifacts/notebooks"))
     options = parser.parse_args()
-    places = {f"CROSSRES_{n.upper()}": str(getattr(options, n).resolve()) for n in ("results", "scan", "atlas")}
+    places = {f"CROSSRES_{n.upper()}": str(vars(options)[n].resolve()) for n in ("results", "scan", "atlas")}
     for path in sorted(NOTEBOOKS.glob("*.ipynb")):
         book = nbformat.read(path, as_version=4)
-        client = NotebookClient(book, timeout=3600, resources={"metadata": {"path": str(NOTEBOOKS)}})
+        folder = {"metadata": {"path": str(NOTEBOOKS)}}
+        client = NotebookClient(book, timeout=3600, resources=folder, config=ENCRYPTED)
         client.execute(env={**os.environ, **places})
         with atomic(options.output / path.name) as part:
             nbformat.write(book, part)
-        print(options.output / path.name)
+        typer.echo(options.output / path.name)
 
 
 if __name__ == "__main__":

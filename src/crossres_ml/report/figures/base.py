@@ -92,8 +92,8 @@ class Run:
         )
         if self.simulated:
             return (
-                "# SIMULATED\n\n**No real data were used, and nothing below is about biology.** The lines and "
-                f"their responses were made by code; the names of genes and drugs are borrowed. {said}"
+                "# SIMULATED\n\n**No real data were used, and nothing below is about biology.** The lines "
+                f"and their responses were made by code; names of genes and drugs are borrowed. {said}"
             )
         return f"**Real data**: published screens of cell lines. {said} Research use only."
 
