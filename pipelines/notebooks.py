@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from pathlib import Path
 
 import nbformat
@@ -12,6 +13,8 @@ from nbclient import NotebookClient
 from traitlets.config import Config
 
 from crossres_ml.artifacts import atomic
+from crossres_ml.errors import CrossresError
+from crossres_ml.report.figures.base import Run
 
 NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
 # What goes between this process and the kernel is for nobody else on the machine.
@@ -26,6 +29,7 @@ def main() -> None:
     parser.add_argument("--atlas", type=Path, default=Path("artifacts/atlas"), help="made if not there")
     parser.add_argument("--output", type=Path, default=Path("artifacts/notebooks"))
     options = parser.parse_args()
+    Run.read(options.results)  # where there is none, it says what to do
     places = {f"CROSSRES_{n.upper()}": str(vars(options)[n].resolve()) for n in ("results", "scan", "atlas")}
     for path in sorted(NOTEBOOKS.glob("*.ipynb")):
         book = nbformat.read(path, as_version=4)
@@ -38,4 +42,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except CrossresError as error:
+        sys.exit(f"error: {error}")

@@ -59,6 +59,14 @@ def test_a_definition_is_seen() -> None:
     assert defined("x = 1\ndef f(): ...\nclass A: ...\ng = lambda: 1") == [2, 3, 4]
 
 
+def test_without_results_the_script_says_what_to_do(tmp_path: Path) -> None:
+    command = [sys.executable, str(ROOT / "pipelines" / "notebooks.py"), f"--results={tmp_path}"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: no finished run")
+    assert "make train" in done.stderr
+
+
 # --- run on the trained study ---------------------------------------------------------------------
 
 
