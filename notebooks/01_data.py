@@ -88,6 +88,9 @@ display(by_lineage.fillna(0).astype(int).sort_values("lines", ascending=False))
 # every line.
 
 # %%
+display(FIGURES["flow"](run))
+
+# %%
 counts = run.csv("dropped_counts.csv").sort_values("lines", ascending=False)
 display(counts.style.hide())
 display(run.csv("dropped.csv").style.hide())

@@ -34,7 +34,7 @@ import pandas as pd
 from IPython.display import Markdown, display
 from matplotlib import style
 
-from crossres_ml.config import TASKS
+from crossres_ml.config_names import TASKS
 from crossres_ml.models.registry import ABOUT
 from crossres_ml.report.figures import FIGURES, STYLE
 from crossres_ml.report.figures.base import Run

@@ -33,7 +33,7 @@ from matplotlib import style
 
 from crossres_ml.audit.matrix import GENE
 from crossres_ml.audit.words import probability
-from crossres_ml.config import TASKS
+from crossres_ml.config_names import TASKS
 from crossres_ml.errors import ConfigError
 from crossres_ml.report.audit_run import BORDERLINE, NOT_CLAIMED, SYMBOLS, said
 from crossres_ml.report.audit_tables import effect_text

@@ -32,7 +32,7 @@ from IPython.display import Markdown, display
 from matplotlib import style
 
 import crossres_ml
-from crossres_ml.config import TASKS
+from crossres_ml.config_names import TASKS
 from crossres_ml.errors import ProfileError
 from crossres_ml.predict.chosen import Chosen
 from crossres_ml.predict.request import example
