@@ -72,7 +72,7 @@ display(features.sort_values("share", ascending=False)[["unit", "low", "median",
 # - *median*: the median of every feature over the training lines. What more than half of them have, it has:
 #   a mutated TP53.
 # - *TP53 intact*: the same without any mutation of TP53.
-# - *all for resistance*, *all for sensitivity*: the median, with the 25 weightiest levels of RNA and
+# - *resistant-like*, *sensitive-like*: the median, with the 25 weightiest levels of RNA and
 #   protein of the model of both at that end of the training lines that goes with resistance, or with
 #   sensitivity.
 # - *RNA alone*: the median, with all but expression missing.
@@ -88,8 +88,8 @@ top = ranks[ranks.index.isin(levels.index)].head(25).join(levels[["low", "high"]
 samples = {
     "median": median,
     "TP53 intact": features.low[tp53].combine_first(median),
-    "all for resistance": top.high.where(top.sign > 0, top.low).combine_first(median),
-    "all for sensitivity": top.low.where(top.sign > 0, top.high).combine_first(median),
+    "resistant-like": top.high.where(top.sign > 0, top.low).combine_first(median),
+    "sensitive-like": top.low.where(top.sign > 0, top.high).combine_first(median),
     "RNA alone": median[rna],
     "far away": levels.high.combine_first(median),
 }
@@ -127,11 +127,11 @@ for task in TASKS:
 # the *model* used.
 
 # %%
-shares = models.explain(profiles, top=8)
+shares = models.explain(profiles, top=15)
 total = shares.groupby(["model_id", "task"], sort=False).shap.sum().rename("base and shares").to_frame()
 total["score"] = [scores.loc[s, f"{t}_score"] for s, t in total.index]
-display(total.loc[["median", "all for resistance"]])
-display(shares[(shares.model_id == "all for resistance") & (shares.task == "cross")].style.hide())
+display(total.loc[["median", "resistant-like"]])
+display(shares[(shares.model_id == "resistant-like") & (shares.task == "cross")].style.hide())
 
 # %% [markdown]
 # ## When it refuses
@@ -157,4 +157,4 @@ display(few[[f"{t}_{c}" for t in TASKS for c in ("coverage", "refused")]].T)
 # resistant.
 
 # %%
-display(waterfall(Chosen(tuple(samples), scores, shares), "all for resistance"))
+display(waterfall(Chosen(tuple(samples), scores, shares), "resistant-like"))
