@@ -12,7 +12,7 @@ STAMP := $(VENV)/.made-from-$(firstword $(shell cat requirements.lock pyproject.
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install train audit scan atlas signatures report calibrate test check check-style check-format check-types check-docs predict validate doctor ui data smoke docs clean lock
+.PHONY: help install train audit scan atlas signatures report calibrate test check check-style check-format check-types check-docs predict validate doctor ui data smoke docs clean lock notebooks
 
 help:  ## Show this list
 	@echo "Usage: make TARGET"
@@ -41,6 +41,9 @@ signatures: $(STAMP)  ## Put published radiation signatures on trial, beside our
 
 report: $(STAMP)  ## Put the training run, the scan and the atlas on one page
 	$(BIN)/crossres report
+
+notebooks: $(STAMP)  ## Run the notebooks on the latest results; copies with figures in artifacts/notebooks
+	$(BIN)/python pipelines/notebooks.py
 
 predict: $(STAMP)  ## Score new profiles  INPUT=profiles.csv OUTPUT=scores.csv [MODEL=folder or task]
 	@test -n "$(INPUT)" && test -n "$(OUTPUT)" || \

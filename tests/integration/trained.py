@@ -46,6 +46,7 @@ class Run:
 def small_config(folder: Path, **changes: object) -> Path:
     settings = yaml.safe_load(config_path("smoke.yaml").read_text())
     settings |= {"simulated_lines": 220, "bootstrap": 100, "learning_curve": [0.5], "retrained": ["rna"]}
+    settings |= {"scan": {"permutations": 60, "min_lines": 60, "top": 3}}
     settings |= changes
     path = folder / "small.yaml"
     path.write_text(yaml.safe_dump(settings))

@@ -21,6 +21,7 @@ from statsmodels.stats.proportion import proportion_confint
 from crossres_ml.cohort.cohort import Cohort
 from crossres_ml.config import TrainConfig
 from crossres_ml.config_names import TASKS
+from crossres_ml.errors import ConfigError
 from crossres_ml.evaluation.comparisons import APPROACHES
 from crossres_ml.evaluation.skill import is_baseline
 from crossres_ml.models.registry import ABOUT
@@ -476,3 +477,24 @@ def test_an_audit_without_anything_to_show_draws_nothing(tmp_path: Path) -> None
         (tmp_path / f"{name}.csv").write_text("\n")
     pd.read_parquet(tmp_path / "swarm.parquet").iloc[:0].to_parquet(tmp_path / "swarm.parquet")
     assert [name for name, draw in AUDIT_FIGURES.items() if draw(run) is not None] == []
+
+
+def test_a_run_is_read_and_says_which_data_it_is_about(
+    study_results: tuple[Path, Summary], tmp_path: Path
+) -> None:
+    _, summary = study_results
+    for own in (summary, as_real(summary)):
+        (tmp_path / "summary.json").write_text(own.model_dump_json(), encoding="utf-8")
+        run = Run.read(tmp_path)
+        assert run.summary == own
+        assert run.simulated == (own is summary)
+        assert run.banner.startswith("# SIMULATED" if run.simulated else "**Real data**")
+        assert f"{own.data.lines_both:,} with both" in run.banner
+        assert ("nothing below is about biology" in run.banner) == run.simulated
+
+
+def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no finished run") as told:
+        Run.read(tmp_path)
+    assert str(tmp_path) in str(told.value)
+    assert "make train" in str(told.value)

@@ -63,7 +63,7 @@ def audit_of(run: Run) -> AuditRun | None:
     audit = run.summary.audit
     if audit is None:
         return None
-    return AuditRun(run.folder / "audit", audit, run.summary.data.kind == "simulated")
+    return AuditRun(run.folder / "audit", audit, run.simulated)
 
 
 def _of_run(draw: Callable[[AuditRun], Figure | None]) -> Callable[[Run], Figure | None]:
@@ -91,7 +91,7 @@ FIGURES: dict[str, Callable[[Run], Figure | None]] = {
     **{name: _of_run(draw) for name, draw in AUDIT_FIGURES.items()},
 }
 """By name; a figure that has nothing to show is None and is not written."""
-_STYLE = {
+STYLE = {
     "font.family": "DejaVu Sans",
     "font.size": 10,
     "axes.spines.top": False,
@@ -99,6 +99,7 @@ _STYLE = {
     "axes.titlesize": 11,
     "savefig.dpi": 130,
 }
+"""How the figures look: settings of matplotlib, over its own defaults."""
 
 
 def draw_figures(results: Path, summary: Summary) -> list[Path]:
@@ -212,7 +213,7 @@ def _draw(figures: Mapping[str, Callable[[], Figure | None]], folder: Path) -> l
     out = []
     for name, draw in figures.items():
         path = folder / f"{name}.png"
-        with style.context(["default", _STYLE]):  # whatever the user's own settings are
+        with style.context(["default", STYLE]):  # whatever the user's own settings are
             figure = draw()
             if figure is None:
                 continue

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from crossres_ml.config_names import TaskName
+from crossres_ml.errors import ConfigError
 from crossres_ml.evaluation.draws import FULL
 from crossres_ml.evaluation.skill import is_baseline
 from crossres_ml.report.summary import Interval, Summary
@@ -49,6 +50,53 @@ class Run:
     folder: Path
     summary: Summary
 
+    @classmethod
+    def read(cls, folder: Path) -> Run:
+        """Read a finished run.
+
+        Parameters
+        ----------
+        folder : Path
+            Folder of results, such as ``artifacts/latest``.
+
+        Returns
+        -------
+        Run
+            The run.
+
+        Raises
+        ------
+        ConfigError
+            If there is no summary in the folder.
+        """
+        file = folder / "summary.json"
+        if not file.is_file():
+            raise ConfigError(
+                "no finished run: there is no summary.json", where=str(folder.resolve()),
+                do="make train, or name the folder of a finished run",
+            )  # fmt: skip
+        return cls(folder, Summary.model_validate_json(file.read_text(encoding="utf-8")))
+
+    @property
+    def simulated(self) -> bool:
+        """Whether the data were made by code."""
+        return self.summary.data.kind == "simulated"
+
+    @property
+    def banner(self) -> str:
+        """Say in Markdown which data the run is about; of simulated ones, that they are nothing real."""
+        data = self.summary.data
+        said = (
+            f"{data.lines:,} cell lines, {data.lines_radiation:,} with radiation, "
+            f"{data.lines_chemotherapy:,} with chemotherapy, {data.lines_both:,} with both."
+        )
+        if self.simulated:
+            return (
+                "# SIMULATED\n\n**No real data were used, and nothing below is about biology.** The lines "
+                f"and their responses were made by code; names of genes and drugs are borrowed. {said}"
+            )
+        return f"**Real data**: published screens of cell lines. {said} Research use only."
+
     def csv(self, name: str) -> pd.DataFrame:
         """Read a table."""
         return pd.read_csv(self.folder / name)
@@ -65,7 +113,7 @@ class Run:
 
     def title(self, figure: Figure, text: str) -> None:
         """Set the figure's title; one of simulated data says so first."""
-        set_title(figure, text, simulated=self.summary.data.kind == "simulated")
+        set_title(figure, text, simulated=self.simulated)
 
 
 def set_title(figure: Figure, text: str, *, simulated: bool, y: float | None = None) -> None:
