@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 from importlib.resources import files
@@ -63,7 +64,7 @@ def write_whole_report(results: Path, scan: Path | None, atlas: Path | None, out
         more["atlas"] = _atlas(atlas, _link(atlas, output))
         _check_same(more["atlas"]["about"], summary, atlas)
     if more:
-        more["tables_js"] = Markup(_bundle("js"))
+        more["tables_js"] = base64.b64encode(_bundle("js").encode()).decode("ascii")
         more["tables_css"] = Markup(_bundle("css"))
     text = page(context(results, summary, base=_link(results, output)) | more)
     output.parent.mkdir(parents=True, exist_ok=True)
