@@ -8,9 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from crossres_ml.cohort.blocks import BLOCKS
 from crossres_ml.cohort.cohort import Cohort
 from crossres_ml.config import ScanConfig
-from crossres_ml.scan.events import Events, collect_events
+from crossres_ml.scan.events import CODINGS, NOT_EVENTS, Events, collect_events
 from crossres_ml.scan.segments import fold_neighbours, places_of
 
 N = 140
@@ -59,6 +60,11 @@ def events(make_cohort: Callable[..., Cohort], hgnc: pd.DataFrame) -> Events:
 
 def reason(events: Events, name: str) -> str:
     return str(events.skipped.set_index("event").reason[name])
+
+
+def test_every_block_is_scanned_or_said_not_to_be() -> None:
+    assert {c.block for c in CODINGS} | set(NOT_EVENTS) == {b.name for b in BLOCKS}
+    assert not {c.block for c in CODINGS} & set(NOT_EVENTS)
 
 
 def test_codings_of_a_driver_are_two_events_unless_they_are_equal(events: Events) -> None:

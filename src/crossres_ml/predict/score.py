@@ -137,7 +137,8 @@ def score_profiles(
     out = pd.DataFrame(index=profiles.values.index)
     for bundle in bundles:
         X = inputs(profiles, bundle, where, platform)
-        coverage = X.notna().to_numpy(dtype=float) @ bundle.features.share.to_numpy()
+        # kept shares are rounded, and may add up to a little over 1
+        coverage = np.minimum(X.notna().to_numpy(dtype=float) @ bundle.features.share.to_numpy(), 1.0)
         result = _work(X, bundle, bundle.predict)
         good = (coverage > 0) & (coverage >= rules.floor)
         resistant = result.probability.to_numpy() >= rules.threshold
