@@ -102,8 +102,11 @@ class Domain:
         known = ~np.isnan(X)
         z = np.where(known, X - self.centre, 0.0) * self.weight
         along = z @ self._loads
-        patterns, which = np.unique(np.packbits(known, axis=1), axis=0, return_inverse=True)
-        inner = np.stack([self._inner(p.tobytes()) for p in patterns])
+        patterns = np.packbits(known, axis=1)
+        which = np.zeros(len(patterns), dtype=int)
+        if (patterns != patterns[:1]).any():  # most often all samples lack the same: no need to sort
+            patterns, which = np.unique(patterns, axis=0, return_inverse=True)
+        inner = np.stack([self._inner(p.tobytes()) for p in patterns[: which.max() + 1]])
         factors = np.linalg.solve(inner[which.ravel()], along[..., None])[..., 0]
         return z, along, np.asarray(factors)
 

@@ -131,7 +131,8 @@ class Opened:
         feature = np.array([*range(len(found)), *(i for i, _ in twins)])
         names = self._side.names
         asked = [*positions, *(p for _, p in twins)]
-        kept = [list(found)[i] for i in feature]
+        every = list(found)
+        kept = [every[i] for i in feature]
         labels = [
             f if names[p] in (f, f.split(":", 1)[1]) else f"{f} from {names[p]}"
             for f, p in zip(kept, asked, strict=True)

@@ -54,6 +54,7 @@ class ParquetTable(Table):
                     f"has {meta.num_rows} rows and {len(names)} columns", where=where,
                     do="give samples in rows, an id column, then features",
                 )  # fmt: skip
+            self._meta = meta  # of thousands of columns: slow to read again
             self._id = _id_column(names, schema, where)
             self._rows = meta.num_rows
             self._group = max(meta.row_group(i).num_rows for i in range(meta.num_row_groups))
@@ -79,7 +80,7 @@ class ParquetTable(Table):
         # chunks of a huge row group would not fit: read them piece by piece
         buffer = _BUFFER if 8 * self._group * len(wanted) > _GROUP_BYTES else 0
         try:
-            with pq.ParquetFile(self.path, buffer_size=buffer, pre_buffer=False) as file:
+            with pq.ParquetFile(self.path, metadata=self._meta, buffer_size=buffer, pre_buffer=False) as file:
                 for batch in file.iter_batches(rows, columns=wanted):
                     if batch.num_rows:
                         place = self._places(batch.schema.names)

@@ -208,7 +208,9 @@ def _plain(array: pa.Array, where: str) -> np.ndarray:
         raise ProfileError(
             f"holds {kind}, not numbers", where=where, do="drop the column, or give numbers in it"
         )
-    return np.asarray(array.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False))
+    if not pa.types.is_floating(kind):
+        array = array.cast(pa.float64(), safe=False)
+    return np.asarray(array.to_numpy(zero_copy_only=False))
 
 
 def _from_text(flat: pa.Array) -> tuple[np.ndarray, dict[int, str]]:
