@@ -31,7 +31,7 @@ from crossres_ml.predict.score import (
 
 log = logging.getLogger(__name__)
 SUFFIXES = (".csv", ".tsv", ".parquet")
-_CELLS = 600_000  # of a chunk: 2.4 MB, and some copies
+_CELLS = 300_000  # of a chunk: 1 MB, and some copies
 
 
 @dataclass(frozen=True)
