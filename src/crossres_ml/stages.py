@@ -6,6 +6,8 @@ import json
 import logging
 import resource
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,6 +68,22 @@ class Work:
     draws: Progress
 
 
+_SAID = {
+    "skill": "measuring skill with intervals",
+    "final_models": "fitting each champion on all of its lines, about a minute on real data",
+    "report": "drawing the figures and writing the report",
+    "tracking": "logging runs and models to MLflow",
+}
+"""What is said of the stages that have no bar and take more than some seconds."""
+
+
+@contextmanager
+def _stage(times: dict[str, float], name: str) -> Iterator[None]:
+    log.info("%s", _SAID[name])
+    with timed(times, name, time.monotonic):
+        yield
+
+
 def run_stages(
     cohort: Cohort,
     config: TrainConfig,
@@ -96,10 +114,10 @@ def run_stages(
         Where MLflow keeps its runs.
     """
     summary = _compute(cohort, config, claims, results, work, times)
-    with timed(times, "report", time.monotonic):
+    with _stage(times, "report"):
         draw_figures(results, summary)
         write_report(results, summary)
-    with timed(times, "tracking", time.monotonic):
+    with _stage(times, "tracking"):
         tracking.log_run(results, summary, config, tracking_uri)
     final = summary.model_copy(update={"timings": {k: round(v, 2) for k, v in times.items()}})
     write_json(results / "summary.json", final.model_dump(mode="json"))
@@ -123,7 +141,7 @@ def _compute(
         # times differ from run to run: they stand apart, so that the predictions are the same to the byte
         write_table(results / "seconds.csv", _seconds(predictions))
         write_table(results / "predictions.parquet", predictions.drop(columns="seconds"))
-    with timed(times, "skill", time.monotonic):
+    with _stage(times, "skill"):
         tables = _write_skill(predictions, cohort, config, results, work.jobs)
         skill = tables.skill
     with timed(times, "shap", time.monotonic):
@@ -140,7 +158,7 @@ def _compute(
             )  # fmt: skip
             audited = save_audit(found, claims, cohort, config.audit, config.seed, results / "audit")
             _calibrate_named(named, found)
-    with timed(times, "final_models", time.monotonic):
+    with _stage(times, "final_models"):
         save_final_models(
             cohort, config, tables, data, results / "models", audit=audited, named=named, datasheet=sheet
         )

@@ -256,7 +256,8 @@ def show_results(done: Trained) -> None:
     typer.echo("lines with radiation: {}, with chemotherapy: {}, with both: {}".format(*counts))
     typer.echo("trained and evaluated anew" if done.fresh else "nothing has changed: the results are current")
     typer.echo(f"report: {done.folder / 'report.html'}")
-    typer.echo("next:   make ui, or: make predict INPUT=profiles.csv OUTPUT=scores.csv")
+    typer.echo("next:   make scan, make atlas, make report (all on one page); make ui")
+    typer.echo("        make predict INPUT=profiles.csv OUTPUT=scores.csv")
     if done.kind == "simulated":
         typer.echo(SIMULATED)
 

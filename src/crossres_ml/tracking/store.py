@@ -34,8 +34,8 @@ EXPERIMENTS = {
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep MLflow's start-up and migration chatter out of our output."""
-    names = ("mlflow", "alembic")
+    """Keep MLflow's start-up and migration chatter, and words on its example, out of our output."""
+    names = ("mlflow", "alembic", "crossres_ml.predict")
     before = {n: logging.getLogger(n).level for n in names}
     for n in names:
         logging.getLogger(n).setLevel(logging.ERROR)
