@@ -69,7 +69,7 @@ test: $(STAMP)  ## Run the tests  [ARGS="-k name"]
 	@mirror="$${CROSSRES_MIRROR:-../shared/data/mirror}"; if [ -d "$$mirror" ]; \
 		then echo "Tests marked 'data' read the real files in $$mirror."; \
 		else echo "No data files in $$mirror: tests marked 'data' are skipped."; fi
-	CROSSRES_OFFLINE=1 $(BIN)/pytest -n $(JOBS) --dist loadgroup $(ARGS)
+	CROSSRES_OFFLINE=1 $(BIN)/pytest -n $(JOBS) --dist loadfile $(ARGS)
 
 check: check-style check-format check-types check-docs  ## Check style, format, types and docstrings
 

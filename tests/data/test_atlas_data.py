@@ -14,7 +14,7 @@ from crossres_ml.scan.drug_names import find_drug
 from crossres_ml.scan.signature_folds import measure_signatures
 from crossres_ml.scan.signature_lists import published_signatures
 
-pytestmark = [pytest.mark.data, pytest.mark.xdist_group("real")]
+pytestmark = pytest.mark.data
 
 KNOWN = {
     "Topotecan": (0.392, 509), "SN-38": (0.366, 453), "clofarabine": (0.380, 512), "etoposide": (0.332, 504),

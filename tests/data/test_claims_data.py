@@ -10,7 +10,7 @@ from crossres_ml.audit.data import one_line_a_patient
 from crossres_ml.audit.measure import all_measurements, choose, counts, in_scope, measure, unknown_features
 from crossres_ml.cohort.cohort import Cohort
 
-pytestmark = [pytest.mark.data, pytest.mark.xdist_group("real")]
+pytestmark = pytest.mark.data
 
 ABSENT: list[str] = []
 """What the claims may name although the public files do not have it."""

@@ -18,7 +18,7 @@ from crossres_ml.config import Panels, load_panels, load_train_config
 from crossres_ml.identity.aliases import build_aliases
 from crossres_ml.splits import make_splits
 
-pytestmark = [pytest.mark.data, pytest.mark.xdist_group("real")]
+pytestmark = pytest.mark.data
 
 Tables = dict[str, pd.DataFrame]
 

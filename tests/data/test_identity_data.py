@@ -13,7 +13,7 @@ from crossres_ml.identity.aliases import build_aliases, name_key, read_overrides
 from crossres_ml.identity.fingerprint import match_rows
 from crossres_ml.identity.relatives import assign_groups, find_relatives
 
-pytestmark = [pytest.mark.data, pytest.mark.xdist_group("real")]
+pytestmark = pytest.mark.data
 
 Tables = dict[str, pd.DataFrame]
 NO_MODEL = ["BT112", "BT145", "BT181", "BT189", "BT216", "BT228"]

@@ -18,7 +18,7 @@ from crossres_ml.models.training_lines import describe_training, names_of
 from crossres_ml.predict.names import gene_names
 from crossres_ml.validation import Study, validate
 
-pytestmark = [pytest.mark.data, pytest.mark.xdist_group("real")]
+pytestmark = pytest.mark.data
 
 Tables = dict[str, pd.DataFrame]
 HIDDEN = 8

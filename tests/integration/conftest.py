@@ -8,7 +8,7 @@ from trained import Run, crossres, small_config
 
 @pytest.fixture(scope="session")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """A trained project folder; tests that ask for it share a worker by the mark xdist_group("train")."""
+    """A trained project folder, one a worker."""
     folder = tmp_path_factory.mktemp("project")
     config = small_config(folder)
     first = crossres("train", "--config", str(config), folder=folder)

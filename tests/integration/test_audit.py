@@ -20,8 +20,6 @@ from crossres_ml.audit.verdicts import MEANING
 from crossres_ml.config_names import config_path
 from crossres_ml.report.audit_summary import AuditSummary
 
-pytestmark = pytest.mark.xdist_group("audit")
-
 DRAWS = 50  # two chunks: an interrupted audit has something to go on with
 
 

@@ -9,7 +9,6 @@ from trained import Run, crossres
 
 from crossres_ml.report.summary import Summary
 
-pytestmark = pytest.mark.xdist_group("train")
 TASKS = ("radiation", "chemotherapy", "cross")
 
 

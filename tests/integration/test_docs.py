@@ -12,7 +12,6 @@ from urllib.parse import unquote
 import pytest
 from markdown_it import MarkdownIt
 
-pytestmark = pytest.mark.xdist_group("docs")
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted(
     p.relative_to(ROOT).as_posix()

@@ -98,7 +98,6 @@ def executed(run: Run) -> Path:
     return run.folder / "artifacts" / "notebooks"
 
 
-@pytest.mark.xdist_group("train")
 @pytest.mark.parametrize("name", NAMES)
 def test_notebook_runs_and_ends_with_a_figure(executed: Path, name: str) -> None:
     book = nbformat.read(executed / f"{name}.ipynb", as_version=4)
@@ -114,7 +113,6 @@ def test_notebook_runs_and_ends_with_a_figure(executed: Path, name: str) -> None
     assert min(last[0].shape[:2]) > 300
 
 
-@pytest.mark.xdist_group("train")
 def test_notebooks_say_what_they_are_for(executed: Path) -> None:
     books = {n: shown(nbformat.read(executed / f"{n}.ipynb", as_version=4)) for n in NAMES}
     assert "best baseline" in books["02_train_and_compare"]

@@ -14,7 +14,6 @@ from trained import Run, crossres
 from browser import context, screenshots
 from crossres_ml.artifacts import versions
 
-pytestmark = pytest.mark.xdist_group("train")
 SIZES = {"wide": (1280, 900, False), "dark": (1280, 900, True), "phone": (390, 844, False)}
 SERIOUS = {"serious", "critical"}
 

@@ -9,8 +9,6 @@ import pytest
 from matplotlib.image import imread
 from trained import Run, crossres, profiles
 
-pytestmark = pytest.mark.xdist_group("train")
-
 
 @pytest.mark.parametrize("explain", [[], ["--explain", "4"]])
 def test_a_figure_of_each_sample_lies_beside_the_output(run: Run, tmp_path: Path, explain: list[str]) -> None:

@@ -19,7 +19,6 @@ import yaml
 from crossres_ml.artifacts import is_intact
 from crossres_ml.config_names import config_path
 
-pytestmark = pytest.mark.xdist_group("scan")
 HOSTILE = "<script>alert(1)</script>"
 
 

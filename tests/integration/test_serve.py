@@ -22,7 +22,6 @@ from trained import Run, crossres, profiles
 
 import crossres_ml
 
-pytestmark = pytest.mark.xdist_group("train")
 SERVED = "models:/crossres-simulated/latest"
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 """As in the tests themselves: products cut up among threads may differ in the last bit."""

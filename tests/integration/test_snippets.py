@@ -29,7 +29,6 @@ from typer.testing import CliRunner
 
 from crossres_ml.cli import app
 
-pytestmark = pytest.mark.xdist_group("train")
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted(
     p.relative_to(ROOT).as_posix()

@@ -16,8 +16,6 @@ from trained import Run, crossres, profiles, small_config
 
 from crossres_ml.report.summary import Summary
 
-pytestmark = pytest.mark.xdist_group("train")
-
 
 def test_simulated_is_said_first_and_last(run: Run) -> None:
     lines = run.first.stdout.strip().splitlines()

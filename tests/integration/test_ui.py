@@ -16,7 +16,6 @@ from trained import Run
 from browser import context, screenshots
 from crossres_ml.report.summary import Summary
 
-pytestmark = pytest.mark.xdist_group("train")
 NO_ASSISTANT = """
 localStorage.setItem('mlflow.assistant.panelOpen_v1', 'false');
 localStorage.setItem('mlflow.assistant.fab.autoOpenedOnFirstLoad_v1', 'true');

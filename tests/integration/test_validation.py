@@ -25,7 +25,6 @@ from crossres_ml.models.bundle import save_bundle
 from crossres_ml.models.training_lines import describe_training
 from crossres_ml.validation import Study, Validated, validate
 
-pytestmark = pytest.mark.xdist_group("validation")
 NEW, SMUGGLED = 90, 4
 FILES = ["excluded.csv", "figures", "manifest.json", "metrics.csv", "metrics.json", "predictions.csv",
          "report.html"]  # fmt: skip
