@@ -17,6 +17,7 @@ from crossres_ml.errors import ConfigError
 from crossres_ml.report.atlas_page import atlas_rows
 from crossres_ml.report.audit_page import embedded
 from crossres_ml.report.figures import SCAN_FIGURES
+from crossres_ml.report.figures.base import Run
 from crossres_ml.report.html import context, page
 from crossres_ml.report.scan_page import CAPTIONS, event_rows, list_rows, signal_rows
 from crossres_ml.report.scan_run import ScanRun
@@ -55,7 +56,7 @@ def write_whole_report(results: Path, scan: Path | None, atlas: Path | None, out
             f"no finished run: {', '.join(str(p) for p in missing)} not there",
             do=" and ".join(needed[p] for p in missing) + ", or name other folders",
         )
-    summary = Summary.model_validate_json((results / "summary.json").read_text(encoding="utf-8"))
+    summary = Run.read(results).summary
     more: dict[str, Any] = {}
     if scan:
         more["scan"] = _scan(scan, _link(scan, output))
